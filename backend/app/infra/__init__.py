@@ -1,0 +1,1 @@
+"""Doors to the outside: settings, database, Redis, broker, storage, logging, metrics."""

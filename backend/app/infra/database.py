@@ -1,0 +1,183 @@
+"""PostgreSQL: a pool for transactions and one for single statements."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+from pydantic_core import from_json, to_json
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import Session
+
+from app.kit.errors import Unavailable
+from app.kit.lifecycle import Check
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from app.infra.settings import Settings
+    from app.infra.statements import Statement
+
+LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError, ConnectionError)
+"""What the driver raises when the connection is gone (not when a statement is wrong)."""
+BUSY = (asyncpg.TooManyConnectionsError, asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError)
+
+
+async def _leave_as_it_is(_: asyncpg.Connection[asyncpg.Record]) -> None:
+    # Single statements leave no state behind, so the pool's RESET, a round trip for each release, has nothing to do.
+    return
+
+
+async def _json_codecs(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(name, encoder=_as_text, decoder=from_json, schema="pg_catalog")
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else to_json(value).decode()
+
+
+class Database:
+    """The process's door to PostgreSQL. Start it before use; a request holds at most one of its connections."""
+
+    name = "database"
+    stop_timeout = 5.0
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.start_timeout = settings.startup_timeout
+        self._server_settings = {
+            "application_name": "taskapi",
+            "timezone": "UTC",
+            "statement_timeout": str(int(settings.database_statement_timeout * 1000)),
+            "idle_in_transaction_session_timeout": "60000",
+            "jit": "off",
+            # Below pg_trgm's own 0.6: a search forgives a swapped or missing letter in a short word.
+            "pg_trgm.word_similarity_threshold": "0.4",
+        }
+        self.engine: AsyncEngine = create_async_engine(
+            str(settings.database_url),
+            pool_size=settings.database_session_pool_size,
+            max_overflow=0,
+            pool_timeout=2,
+            pool_recycle=1800,
+            pool_use_lifo=True,
+            json_serializer=lambda value: to_json(value).decode(),
+            json_deserializer=from_json,
+            connect_args={"timeout": 3, "server_settings": self._server_settings},
+        )
+        self.session_class: type[Session] = type("Session", (Session,), {})
+        """The class of this database's own (inner) sessions, for those who listen to their events."""
+        self._sessions = async_sessionmaker(
+            self.engine, expire_on_commit=False, autoflush=False, sync_session_class=self.session_class
+        )
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    async def start(self) -> None:
+        """Opens the pools and asks for the first answer. Raises what the driver raises; the manager retries."""
+        if self._pool is None:
+            self._pool = await asyncpg.create_pool(
+                self._settings.driver_url,
+                min_size=1,
+                max_size=self._settings.database_pool_size,
+                max_inactive_connection_lifetime=1800,
+                timeout=3,
+                init=_json_codecs,
+                reset=_leave_as_it_is,
+                server_settings=self._server_settings,
+            )
+        async with self.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def stop(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            try:
+                async with asyncio.timeout(self.stop_timeout / 2):
+                    await pool.close()
+            except TimeoutError:
+                pool.terminate()
+        await self.engine.dispose()
+
+    def checks(self) -> list[Check]:
+        return []
+
+    def session(self) -> AsyncSession:
+        """A session on the transaction pool; it takes a connection at its first statement. The caller commits."""
+        return self._sessions()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """A session that commits when the block ends and rolls back when it raises."""
+        async with self._sessions() as session, session.begin():
+            yield session
+
+    async def fetch(
+        self,
+        statement: Statement,
+        params: Mapping[str, Any],
+        *,
+        session: AsyncSession | None = None,
+        retry: bool = False,
+    ) -> list[Any]:
+        """The rows of one statement, each readable by column name.
+
+        Without a `session` it runs alone and commits itself; with one it is part of that transaction. `retry` repeats
+        it once when the connection turns out to be lost: for reads only.
+        """
+        if session is not None:
+            return list((await session.execute(statement.executable, params)).mappings())
+        if not self._settings.database_compiled_statements:
+            return await self._fetch_ordinarily(statement, params)
+        try:
+            return await self._fetch_compiled(statement, params)
+        except LOST:
+            if not retry:
+                raise
+            return await self._fetch_compiled(statement, params)
+
+    async def _fetch_compiled(self, statement: Statement, params: Mapping[str, Any]) -> list[Any]:
+        if self._pool is None:
+            raise Unavailable("The database is not connected yet")
+        arguments = statement.arguments(params)
+        async with self._pool.acquire() as connection:
+            return await connection.fetch(statement.sql, *arguments)
+
+    async def _fetch_ordinarily(self, statement: Statement, params: Mapping[str, Any]) -> list[Any]:
+        async with self.engine.connect() as connection:
+            autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            return list((await autocommit.execute(statement.executable, dict(params))).mappings())
+
+    def pool_figures(self) -> dict[str, int]:
+        """Connections of both pools: their limits and how many are taken."""
+        sessions = self.engine.pool
+        figures = {
+            "session_pool_size": self._settings.database_session_pool_size,
+            "session_pool_checked_out": sessions.checkedout(),  # type: ignore[attr-defined]
+            "pool_size": self._settings.database_pool_size,
+        }
+        if self._pool is not None:
+            figures["pool_checked_out"] = self._pool.get_size() - self._pool.get_idle_size()
+        return figures
+
+
+def is_lost_or_busy(error: BaseException) -> bool:
+    """Whether the database could not be reached or could not answer in time: 503, not a fault of the request."""
+    if isinstance(error, DBAPIError):
+        cause = error.orig.__cause__ if error.orig is not None else None
+        return error.connection_invalidated or (cause is not None and is_lost_or_busy(cause))
+    return isinstance(error, (*LOST, *BUSY, TimeoutError))
+
+
+def violated(error: BaseException) -> str | None:
+    """The name of the constraint that a statement broke; None for any other error."""
+    if isinstance(error, DBAPIError):
+        cause = error.orig.__cause__ if error.orig is not None else None
+        return violated(cause) if cause is not None else None
+    if isinstance(error, asyncpg.IntegrityConstraintViolationError):
+        return str(error.constraint_name)
+    return None

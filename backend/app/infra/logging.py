@@ -1,0 +1,169 @@
+"""Events on stdout: one JSON object a line, or a line for people, with the ids of what is being done."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import re
+import sys
+from contextvars import ContextVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+import structlog
+from pydantic_core import to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextvars import Token
+
+    from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
+
+_QUIET = ("sqlalchemy", "asyncio", "kombu", "amqp", "botocore")
+"""Libraries that tell more than an operator wants; their warnings still come through."""
+
+_FIRST = ("timestamp", "level", "event")
+
+_context: ContextVar[Mapping[str, Any]] = ContextVar("log_context", default=MappingProxyType({}))
+
+
+def bind(**fields: Any) -> Token[Mapping[str, Any]]:
+    """Adds fields (`request_id`, `trace_id`, `job_id`, `user_id`) to later events of this task and those it starts."""
+    return _context.set({**_context.get(), **fields})
+
+
+def unbind(token: Token[Mapping[str, Any]]) -> None:
+    """Takes back what `bind` added."""
+    _context.reset(token)
+
+
+def context() -> Mapping[str, Any]:
+    """The fields bound here and now."""
+    return _context.get()
+
+
+def trace_id() -> str | None:
+    """The W3C trace id of what is being done: 32 hex digits."""
+    return _context.get().get("trace_id")
+
+
+def traceparent() -> str | None:
+    """The header that continues this trace elsewhere (W3C Trace Context 3.2): in a job, in an outgoing call."""
+    fields = _context.get()
+    if "trace_id" not in fields or "span_id" not in fields:
+        return None
+    return f"00-{fields['trace_id']}-{fields['span_id']}-01"
+
+
+_SECRET_WORD = r"password|passwd|secret|token|authorization|cookie|api[_-]?key|dsn|database_url|redis_url|broker_url"  # noqa: S105
+_SECRETS = re.compile(
+    # "some_password": "..." as a field, however deep, and also inside of a string that is itself JSON.
+    rf'(?P<field>\\?"[\w-]*(?:{_SECRET_WORD})\\?"\s*:\s*\\?")(?!\\?")(?:(?!\\?").|\\\\.)+'
+    # password=..., secret: ... in running text, as in a DSN's query or an exception's message.
+    rf"|(?P<pair>(?:{_SECRET_WORD})=)[^\s&\"'\\,;)]+"
+    r"|(?P<scheme>(?:bearer|basic)\s+)[\w.~+/=-]{8,}"
+    r"|(?P<dsn>://[^\s:/@\"\\]*:)[^\s/@\"\\]+(?=@)"
+    # An access token, a refresh token, wherever they stand.
+    r"|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*|\brt_[\w-]{20,}",
+    re.IGNORECASE,
+)
+
+
+def _hide(match: re.Match[str]) -> str:
+    return f"{match[match.lastgroup] if match.lastgroup else ''}[redacted]"
+
+
+def redact(line: str) -> str:
+    """The line without passwords, tokens and the like, told by the name of a field or by the look of a value.
+
+    It works on what was rendered, so that nested fields, messages and tracebacks are treated alike; JSON stays JSON.
+    """
+    return _SECRETS.sub(_hide, line)
+
+
+def _add_context(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    for name, value in _context.get().items():
+        event.setdefault(name, value)
+    return event
+
+
+def _as_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    event = {**{name: event.pop(name) for name in _FIRST if name in event}, **event}
+    try:
+        line = to_json(event, fallback=repr, inf_nan_mode="strings").decode()
+    except ValueError:
+        # Lone surrogates, bytes that are no UTF-8: escaped, the line is JSON all the same.
+        line = json.dumps(event, default=repr, separators=(",", ":"))
+    return redact(line)
+
+
+class _Console:
+    def __init__(self) -> None:
+        self._render = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=_plain_traceback)
+
+    def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
+        return redact(self._render(logger, method, event))
+
+
+def _plain_traceback(stream: Any, error: ExcInfo) -> None:
+    # Without the values of local variables: they hold what a log must not.
+    structlog.dev.plain_traceback(stream, error)
+
+
+def _write(line: str) -> None:
+    # A log that cannot be written (a closed pipe) is no reason for a request to fail.
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+
+class _Stdout:
+    """structlog's logger: every level goes to stdout."""
+
+    def msg(self, line: str) -> None:
+        _write(line)
+
+    debug = info = warning = error = critical = exception = log = msg
+
+
+class _StdoutHandler(logging.Handler):
+    """The standard library's records, on the same stream."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            _write(self.format(record))
+        except Exception:  # noqa: BLE001  logging must not raise
+            self.handleError(record)
+
+
+def configure(level: str, style: Literal["json", "console"]) -> None:
+    """Sends the events of structlog and of the standard library to stdout; may be called again."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    threshold = logging.getLevelNamesMapping()[level]
+    before: list[Processor] = [
+        _add_context,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    rendering: list[Processor] = [structlog.processors.format_exc_info, _as_json] if style == "json" else [_Console()]
+    structlog.configure(
+        processors=[*before, *rendering],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=lambda *_: _Stdout(),
+        cache_logger_on_first_use=False,
+    )
+    handler = _StdoutHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*before, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [one for one in root.handlers if not isinstance(one, _StdoutHandler)]
+    root.addHandler(handler)
+    root.setLevel(threshold)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(threshold, logging.WARNING))

@@ -1,0 +1,58 @@
+"""Figures for Prometheus, one registry for each application."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class Metrics:
+    """Counts what the process does. Rooms add their own collectors to `registry`."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._requests = Counter(
+            "taskapi_http_requests", "Requests answered.", ("route", "method", "status"), registry=self.registry
+        )
+        self._seconds = Histogram(
+            "taskapi_http_request_duration_seconds",
+            "Time from the request's head to the end of its answer.",
+            ("route", "method"),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._health = Gauge(
+            "taskapi_health_check_healthy", "1 where the check passes.", ("check",), registry=self.registry
+        )
+        # What labels() costs for each request, paid once for each combination.
+        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def observe_request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """`route` is the template (`/tasks/{task_id}`), so that there are not more series than routes."""
+        key = (route, method, status)
+        found = self._known.get(key)
+        if found is None:
+            found = self._requests.labels(route, method, str(status)), self._seconds.labels(route, method)
+            self._known[key] = found
+        found[0].inc()
+        found[1].observe(seconds)
+
+    def observe_check(self, name: str, *, healthy: bool) -> None:
+        self._health.labels(name).set(healthy)
+
+    def gauge(self, name: str, documentation: str, read: Callable[[], float]) -> None:
+        """A figure that is read when the metrics are."""
+        Gauge(name, documentation, registry=self.registry).set_function(read)
+
+    def render(self) -> bytes:
+        """Everything in the OpenMetrics text format."""
+        return cast("bytes", generate_latest(self.registry))  # type: ignore[no-untyped-call]

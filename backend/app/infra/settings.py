@@ -1,0 +1,172 @@
+"""The one settings class. Every field is an environment variable of the same name in capitals."""
+
+import secrets
+import secrets
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PostgresDsn, SecretStr, UrlConstraints, field_validator, model_validator
+from pydantic_core import MultiHostUrl
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+KNOWN_SECRETS = frozenset({"secret", "changeme", "change-me", "password", "your-secret-key", "supersecret"})
+SECRET_MIN_BYTES = 32
+"""256 bits: RFC 7518 3.2 asks for a key as long as the hash of HS256."""
+
+RedisUrl = Annotated[MultiHostUrl, UrlConstraints(allowed_schemes=["redis", "rediss", "unix"])]
+CommaSeparated = Annotated[list[str], NoDecode]
+
+
+class Settings(BaseSettings):
+    """Read from the environment, then `.env`. Unsafe values refuse to start in production (`problems`)."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", case_sensitive=False
+    )
+
+    # The service
+    environment: Literal["development", "staging", "production"] = Field(
+        "development", description="Where this runs; `production` refuses unsafe settings."
+    )
+    secret_key: SecretStr = Field(
+        default_factory=lambda: SecretStr(secrets.token_hex(SECRET_MIN_BYTES)),
+        description="Signs tokens and cursors; at least 32 random bytes, the same on every process. Without one, outside "
+        "of production, each process makes its own.",
+    )
+    previous_secret_keys: Annotated[list[SecretStr], NoDecode] = Field(
+        [], description="Earlier keys, comma separated: tokens signed with them count until they expire."
+    )
+    build_commit: str = Field("unknown", description="The commit that the image was built from; shown by `/health`.")
+
+    # HTTP
+    host: str = Field("127.0.0.1", description="The address that the api listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="The port that the api listens on.")
+    public_url: str = Field(
+        "http://127.0.0.1:8000", description="How clients reach the service; links are made from it."
+    )
+    allowed_hosts: CommaSeparated = Field(
+        ["localhost", "127.0.0.1"], description="Host names served, comma separated; the probes are exempt."
+    )
+    cors_origins: CommaSeparated = Field([], description="Origins that a browser may call from, comma separated.")
+    cors_allow_credentials: bool = Field(False, description="Whether browsers may send credentials from those origins.")
+    trusted_proxies: CommaSeparated = Field(
+        [], description="Addresses or networks of proxies whose `X-Forwarded-For` counts, comma separated."
+    )
+    docs_enabled: bool = Field(True, description="Whether `/docs`, `/redoc` and `/openapi.json` are served.")
+    max_body_bytes: int = Field(1_048_576, ge=1024, description="The largest JSON or form body, in bytes.")
+    require_if_match: bool = Field(False, description="Whether a change without `If-Match` is refused with 428.")
+    keepalive_timeout: int = Field(75, ge=1, description="Seconds an idle connection is kept; above the proxy's own.")
+    max_connections: int = Field(1000, ge=1, description="Connections that one api process serves at once.")
+    rate_limit_scale: float = Field(1.0, gt=0, description="Multiplies every rate limit.")
+
+    # PostgreSQL
+    database_url: PostgresDsn = Field(
+        PostgresDsn("postgresql+asyncpg://taskapi@127.0.0.1:5432/taskapi"), description="Where PostgreSQL is."
+    )
+    database_pool_size: int = Field(10, ge=1, description="Connections for single statements, for each process.")
+    database_session_pool_size: int = Field(10, ge=1, description="Connections for transactions, for each process.")
+    database_deadline: float = Field(
+        2.8, gt=0, description="Seconds that a request may spend on the database, the wait for a connection included."
+    )
+    database_statement_timeout: float = Field(5.0, gt=0, description="Seconds after which PostgreSQL ends a statement.")
+    database_compiled_statements: bool = Field(
+        True,
+        description="Whether hot statements run on the driver directly; off, they take SQLAlchemy's ordinary path.",
+    )
+
+    # Redis
+    redis_url: RedisUrl = Field(RedisUrl("redis://127.0.0.1:6379/0"), description="Where Redis (or Valkey) is.")
+    redis_key_prefix: str = Field(
+        "taskapi:", description="Begins every key and queue name, so that several applications can share one Redis."
+    )
+    redis_timeout: float = Field(0.25, gt=0, description="Seconds that a Redis command may take.")
+
+    # Starting and stopping
+    startup_timeout: float = Field(60, gt=0, description="Seconds to wait for PostgreSQL at the start, then exit 3.")
+    shutdown_timeout: float = Field(30, gt=0, description="Seconds that a stop may take in all.")
+    drain_seconds: float = Field(5, ge=0, description="Seconds between `not ready` and closing the listener.")
+    graceful_seconds: float = Field(15, ge=0, description="Seconds for open requests after the listener closed.")
+    teardown_seconds: float = Field(5, ge=0, description="Seconds for closing pools and background loops.")
+
+    # Health
+    health_check_interval: float = Field(1.0, gt=0, description="Seconds between two rounds of checks.")
+    health_critical_checks: CommaSeparated = Field(
+        ["database"], description="Checks whose failure makes `/health/ready` 503, comma separated."
+    )
+    scrape_token: SecretStr | None = Field(
+        None, description="Bearer token for `/metrics` and `/health/detailed`; without one, only superusers."
+    )
+
+    # Logging
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The lowest level logged.")
+    log_format: Literal["json", "console"] = Field("json", description="One JSON object a line, or coloured text.")
+
+    # Sign-in
+    access_token_seconds: int = Field(900, ge=60, le=3600, description="Life of an access token.")
+    refresh_token_days: int = Field(30, ge=1, description="Life of a sign-in since its last use.")
+    password_min_length: int = Field(12, ge=8, le=128, description="The shortest password accepted.")
+    registration_enabled: bool = Field(True, description="Whether anyone may register.")
+    registration_hide_existing: bool = Field(
+        False, description="Whether registering answers 202 always, so that nobody learns which addresses exist."
+    )
+    hash_workers: int = Field(2, ge=1, description="Threads that hash passwords, for each process.")
+
+    # Jobs
+    job_lease_seconds: float = Field(30, gt=0, description="How long an attempt holds its job without a heartbeat.")
+    job_heartbeat_seconds: float = Field(10, gt=0, description="Time between two heartbeats of an attempt.")
+    job_workspace_limit: int = Field(4, ge=1, description="Jobs of one workspace that run at once.")
+    worker_concurrency: int = Field(2, ge=1, description="Processes of one worker.")
+    worker_queues: CommaSeparated = Field(
+        ["urgent", "default", "slow", "email", "images", "reports"],
+        description="Queues that this worker takes from, comma separated.",
+    )
+    reconciler_interval: float = Field(2.0, gt=0, description="Seconds between two rounds of the reconciler.")
+
+    # Stored files, imported lists
+    storage_dir: str = Field("./var/files", description="The folder of stored files.")
+    import_max_bytes: int = Field(50_000_000, ge=1024, description="The largest file taken by `POST /tasks/import`.")
+
+    # Keeping
+    trash_retention_days: int = Field(30, ge=1, description="Days after which a deleted task is purged.")
+
+    @field_validator(
+        "allowed_hosts", "cors_origins", "trusted_proxies", "health_critical_checks", "worker_queues",
+        "previous_secret_keys", mode="before",
+    )  # fmt: skip
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _asyncpg(cls, value: PostgresDsn) -> PostgresDsn:
+        # Platforms hand out postgres:// and postgresql://; the driver is ours to name.
+        scheme, rest = str(value).split("://", 1)
+        return value if scheme == "postgresql+asyncpg" else PostgresDsn(f"postgresql+asyncpg://{rest}")
+
+    @model_validator(mode="after")
+    def _budget(self) -> Self:
+        if self.drain_seconds + self.graceful_seconds + self.teardown_seconds > self.shutdown_timeout:
+            raise ValueError(
+                "DRAIN_SECONDS + GRACEFUL_SECONDS + TEARDOWN_SECONDS must fit into SHUTDOWN_TIMEOUT: lower one"
+            )
+        return self
+
+    @property
+    def driver_url(self) -> str:
+        """The database's address as the driver alone takes it."""
+        return str(self.database_url).replace("postgresql+asyncpg://", "postgresql://", 1)
+
+    def problems(self) -> list[str]:
+        """What is unsafe, one line each with what to change; production refuses to start while there is any."""
+        found = []
+        secret = self.secret_key.get_secret_value()
+        given = "secret_key" in self.model_fields_set
+        if not given or len(secret.encode()) < SECRET_MIN_BYTES or secret.lower() in KNOWN_SECRETS:
+            found.append(f"SECRET_KEY: set at least {SECRET_MIN_BYTES} random bytes (openssl rand -hex 32)")
+        if "*" in self.allowed_hosts:
+            found.append("ALLOWED_HOSTS: name the hosts instead of *")
+        if "*" in self.cors_origins and self.cors_allow_credentials:
+            found.append("CORS_ORIGINS: name the origins; * does not go with CORS_ALLOW_CREDENTIALS=true")
+        return found

@@ -1,0 +1,1 @@
+"""Pure helpers without a product: they import nothing of ours."""

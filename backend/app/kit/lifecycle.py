@@ -1,0 +1,36 @@
+"""What the process's parts look like to `AppLifecycleManager`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One health check: `probe` returns figures for people, or raises. `timeout` in seconds."""
+
+    name: str
+    probe: Callable[[], Awaitable[Mapping[str, object]]]
+    timeout: float
+
+
+@runtime_checkable
+class Component(Protocol):
+    """A part with a life: it starts or raises why not; `stop` may be called twice, or without a start.
+
+    `start_timeout` and `stop_timeout` are seconds; past them the manager gives the step up and goes on.
+    """
+
+    name: str
+    start_timeout: float
+    stop_timeout: float
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    def checks(self) -> list[Check]: ...

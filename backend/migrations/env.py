@@ -1,0 +1,52 @@
+"""What Alembic runs. `app.infra.migrations` hands its connection over; the bare `alembic` command makes its own."""
+
+import asyncio
+
+from alembic import context
+from sqlalchemy import Connection, pool
+from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from app.infra.settings import Settings
+from app.models import Base
+from app.models.change import Xid8
+
+# Reflection meets the column type that changes.xact has.
+PGDialect.ischema_names["xid8"] = Xid8
+
+
+def _render_item(kind: str, item: object, autogen: object) -> str | bool:
+    if kind == "type" and isinstance(item, Xid8):
+        autogen.imports.add("from app.models.change import Xid8")  # type: ignore[attr-defined]
+        return "Xid8()"
+    return False
+
+
+def _run(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        compare_type=True,
+        render_item=_render_item,
+        transaction_per_migration=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def _connect_and_run() -> None:
+    engine = create_async_engine(str(Settings().database_url), poolclass=pool.NullPool)
+    async with engine.connect() as connection:
+        await connection.run_sync(_run)
+        await connection.commit()
+    await engine.dispose()
+
+
+if context.is_offline_mode():
+    context.configure(dialect_name="postgresql", target_metadata=Base.metadata, literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations()
+elif (given := context.config.attributes.get("connection")) is not None:
+    _run(given)
+else:
+    asyncio.run(_connect_and_run())
