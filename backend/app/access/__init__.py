@@ -1,0 +1,1 @@
+"""Memberships: who may see and do what. Every listing takes its scope from here."""

@@ -1,0 +1,117 @@
+"""The one route class: what holds for every route of the product, whatever its room."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+
+from app.kit.errors import FieldProblem, InvalidInput, Unavailable
+from app.web import idempotency
+from app.web.body import parse_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from fastapi.dependencies.models import Dependant
+    from starlette.responses import Response
+
+_WITH_BODY = frozenset({"POST", "PATCH", "PUT", "DELETE"})
+Endpoint = TypeVar("Endpoint", bound="Callable[..., Any]")
+
+
+def no_deadline(endpoint: Endpoint) -> Endpoint:
+    """Lifts the database deadline from an endpoint whose work is known to take longer (bulk, import, export)."""
+    endpoint.__no_deadline__ = True  # type: ignore[attr-defined]
+    return endpoint
+
+
+def never_replayed(endpoint: Endpoint) -> Endpoint:
+    """`Idempotency-Key` has no effect here: the answer shows a secret, so it is never stored."""
+    endpoint.__never_replayed__ = True  # type: ignore[attr-defined]
+    return endpoint
+
+
+class _JsonRequest(Request):
+    """A request whose JSON is read strictly, before any model sees it."""
+
+    async def json(self) -> Any:
+        return parse_json(await self.body(), self.headers["content-type"])
+
+
+class Route(APIRoute):
+    """Refuses query parameters that the endpoint does not know, bounds its database work, serves `Idempotency-Key`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        single, repeatable = _query_parameters(self.dependant)
+        bounded = not getattr(self.endpoint, "__no_deadline__", False)
+        writes = bool((self.methods or set()) & {"POST", "PATCH"})
+        replayable = writes and not getattr(self.endpoint, "__never_replayed__", False)
+
+        async def run(request: Request) -> Response:
+            replay = await idempotency.read(request) if replayable else None
+            if replay is None:
+                return await handle(request)
+            request.scope["taskapi.idempotency"] = replay
+            try:
+                response = await handle(request)
+            except idempotency.Replay as found:
+                return found.answer()
+            await idempotency.store(replay, response)
+            return response
+
+        async def checked(request: Request) -> Response:
+            if request.method in _WITH_BODY:
+                request = _JsonRequest(request.scope, request.receive)
+            if request.scope["query_string"]:
+                _refuse_unknown(request, single, repeatable)
+            if not bounded:
+                return await run(request)
+            deadline = asyncio.timeout(request.app.state.settings.database_deadline)
+            try:
+                async with deadline:
+                    return await run(request)
+            except TimeoutError:
+                if not deadline.expired():
+                    raise
+                raise Unavailable("The database did not answer in time; nothing is known to have changed") from None
+
+        return checked
+
+
+def _query_parameters(dependant: Dependant) -> tuple[frozenset[str], frozenset[str]]:
+    single: set[str] = set()
+    repeatable: set[str] = set()
+    waiting = [dependant]
+    while waiting:
+        one = waiting.pop()
+        waiting.extend(one.dependencies)
+        for field in one.query_params:
+            for name, annotation in _names_of(field):
+                (repeatable if "list" in str(annotation) else single).add(name)
+    return frozenset(single), frozenset(repeatable)
+
+
+def _names_of(field: Any) -> list[tuple[str, Any]]:
+    model = field.field_info.annotation
+    fields = getattr(model, "model_fields", None)
+    if fields is None:
+        return [(field.alias, model)]
+    return [(info.alias or name, info.annotation) for name, info in fields.items()]
+
+
+def _refuse_unknown(request: Request, single: frozenset[str], repeatable: frozenset[str]) -> None:
+    problems = []
+    seen = set()
+    for name, _ in request.query_params.multi_items():
+        if name not in single and name not in repeatable:
+            known = ", ".join(sorted(single | repeatable)) or "none"
+            problems.append(FieldProblem("?", "unknown_parameter", f"Unknown query parameter; known here: {known}"))
+        elif name in seen and name in single:
+            problems.append(FieldProblem(f"?{name}", "repeated_parameter", "This parameter may be given only once"))
+        seen.add(name)
+    if problems:
+        raise InvalidInput("The query has parameters that are not served here", errors=problems[:20])
