@@ -1,0 +1,196 @@
+"""What a pool process does with a message: claim the best job of its queue, run it, say how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from app.infra import logging
+from app.infra.broker import Broker
+from app.infra.database import Database
+from app.infra.settings import Settings
+from app.worker import kinds, repository
+from app.worker.attempt import Attempt, Stop
+from app.worker.errors import Cancelled, LeaseLost, Permanent
+from app.worker.heartbeat import Heartbeat
+from app.worker.line import Line
+from app.worker.relay import Relay
+from app.worker.running import RunningJob
+
+log = structlog.get_logger(__name__)
+
+
+class Child:
+    """Made after the fork: one event loop, one heartbeat thread, connections of its own."""
+
+    def __init__(self, settings: Settings, worker_id: str, release_at: Callable[[], float | None]) -> None:
+        self._settings = settings.model_copy(update={"database_pool_size": 2, "database_session_pool_size": 2})
+        self._worker = f"{worker_id}/{os.getpid()}"
+        self._known = kinds.known()
+        self._release_at = release_at
+        self._loop = asyncio.new_event_loop()
+        self._line = Line(settings, "worker")
+        self._heartbeat = Heartbeat(settings, release_at)
+        self._broker = Broker(settings)
+        self._database: Database | None = None
+
+    def run_next(self, queue: str) -> bool:
+        """Runs one job of the queue; False when there was none. What a job or the database does never raises."""
+        return self._loop.run_until_complete(self._run_next(queue))
+
+    def release(self) -> bool:
+        """Asks the handler that runs to give its job back; False when none runs."""
+        attempt = self._heartbeat.attempt
+        if attempt is None:
+            return False
+        attempt.ask_to_stop(Stop.released)
+        return True
+
+    def close(self) -> None:
+        self._heartbeat.stop()
+        self._line.close()
+        if self._database is not None:
+            self._loop.run_until_complete(self._relay.stop())
+            self._loop.run_until_complete(self._database.stop())
+        self._broker.close()
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
+
+    async def _run_next(self, queue: str) -> bool:
+        if self._release_at() is not None:
+            return False
+        try:
+            database = await self._connected()
+            attempt = await self._claim(queue)
+        except Exception as error:  # noqa: BLE001  the reconciler sends a message again once there is a database
+            log.warning("claim_failed", queue=queue, reason=f"{type(error).__name__}: {error}")
+            return False
+        if attempt is None:
+            log.debug("token_surplus", queue=queue)
+            return False
+        bound = logging.bind(job_id=str(attempt.id), kind=attempt.kind.kind, **_trace(attempt.traceparent))
+        try:
+            await self._run(attempt, database)
+        finally:
+            logging.unbind(bound)
+        return True
+
+    async def _connected(self) -> Database:
+        if self._database is None:
+            database = Database(self._settings)
+            try:
+                await database.start()
+            except BaseException:
+                await database.stop()
+                raise
+            self._relay = Relay(database, self._broker)
+            await self._relay.start()
+            self._database = database
+        return self._database
+
+    async def _claim(self, queue: str) -> Attempt | None:
+        sent = time.monotonic()
+        rows = await self._line.fetch(
+            repository.CLAIM,
+            {
+                "queue": queue,
+                "known": self._known,
+                "workspace_limit": self._settings.job_workspace_limit,
+                "lease": self._settings.job_lease_seconds,
+                "worker": self._worker,
+            },
+        )
+        if not rows:
+            return None
+        row = rows[0]
+        kind = kinds.KINDS[row["kind"]]
+        seconds_left: float | None = row["seconds_left"]
+        has_deadline = seconds_left is not None and seconds_left < kind.timeout
+        return Attempt(
+            id=row["id"],
+            kind=kind,
+            args=row["args"],
+            args_version=row["args_version"],
+            number=row["attempt"],
+            max_attempts=row["max_attempts"],
+            token=row["lease_token"],
+            workspace_id=row["workspace_id"],
+            created_by=row["created_by"],
+            traceparent=row["traceparent"],
+            worker=self._worker,
+            lease_until=sent + self._settings.job_lease_seconds,
+            ends_at=sent + (seconds_left if has_deadline and seconds_left is not None else kind.timeout),
+            has_deadline=has_deadline,
+        )
+
+    async def _run(self, attempt: Attempt, database: Database) -> None:
+        job = RunningJob(attempt, database, self._settings, database.fetch)
+        self._heartbeat.attempt = attempt
+        try:
+            state = await self._perform(attempt, job)
+        except Exception:
+            # The database did not take the end of it: the lease runs out, and there is another attempt.
+            log.exception("job_end_not_written")
+            return
+        finally:
+            self._heartbeat.attempt = None
+        if state is None:
+            log.warning("lease_lost", attempt=attempt.number)
+        else:
+            seconds = round(time.monotonic() - attempt.started, 3)
+            log.info("job_ended", state=state, attempt=attempt.number, seconds=seconds)
+
+    async def _perform(self, attempt: Attempt, job: RunningJob) -> str | None:
+        """Runs the handler to its end, whichever; returns the job's new state, None when it is not ours any more."""
+        fetch = self._line.fetch
+        try:
+            args = attempt.kind.read(attempt.args_version, attempt.args)
+        except ValidationError as error:
+            log.error("args_invalid", problems=error.error_count())  # noqa: TRY400  the text would show the args
+            return await attempt.fail(fetch, Permanent("args_invalid", "The stored args do not fit the kind"))
+        attempt.task = self._loop.create_task(_call(kinds.HANDLERS[attempt.kind.kind], job, args))
+        try:
+            result = await attempt.task
+        except asyncio.CancelledError:
+            attempt.stop = attempt.stop or Stop.cancelled
+        except Cancelled:
+            attempt.stop = Stop.cancelled
+        except LeaseLost:
+            attempt.stop = Stop.lease_lost
+        except Exception as error:
+            if attempt.stop is not None:  # it tripped while it was stopping
+                return await attempt.give_up(fetch)
+            if not isinstance(error, Permanent):
+                log.warning("attempt_failed", attempt=attempt.number, exc_info=error)
+            return await attempt.fail(fetch, error)
+        else:
+            return await attempt.complete(fetch, result)
+        return await attempt.give_up(fetch)
+
+
+def _trace(traceparent: str | None) -> dict[str, str]:
+    """The enqueuer's trace, continued by a span of this attempt (W3C Trace Context 3.2)."""
+    return {} if traceparent is None else {"trace_id": traceparent.split("-")[1], "span_id": secrets.token_hex(8)}
+
+
+async def _call(function: kinds.Handler, job: RunningJob, args: kinds.JobArgs) -> Any:
+    if not kinds.is_plain(function):
+        return await function(job, args)
+    context = contextvars.copy_context()
+    thread = asyncio.get_running_loop().run_in_executor(None, context.run, function, job, args)
+    while not thread.done():
+        try:
+            await asyncio.shield(thread)
+        except asyncio.CancelledError:
+            # A thread cannot be stopped, so the attempt is not over: past its grace the heartbeat ends the process.
+            if thread.cancelled():
+                raise
+    return thread.result()

@@ -1,0 +1,102 @@
+"""Adding a job: a row in the transaction that gives the job its reason. Nothing here talks to Redis."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic_core import to_json
+from sqlalchemy import case, func, literal, select
+from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.infra import logging
+from app.kit.errors import invalid
+from app.kit.ids import new_id
+from app.models import Job
+from app.models.job import LIVE_STATES
+from app.worker.kinds import JobArgs
+
+ARGS_MAX_BYTES = 65_536
+"""Bigger things are stored and referenced."""
+TOKENS = "taskapi.tokens"
+"""Where a session keeps, by queue, how many jobs it enqueued; `Relay` reads it after the commit."""
+
+_live = Job.state.in_(LIVE_STATES)
+
+
+def row_of(args: JobArgs) -> dict[str, Any]:
+    """The columns that a kind decides. Raises InvalidInput when the args are over 64 kB."""
+    stored = args.model_dump(mode="json")
+    if len(to_json(stored)) > ARGS_MAX_BYTES:
+        raise invalid("/args", "args_too_large", f"The args of a job may take {ARGS_MAX_BYTES} bytes")
+    return {
+        "id": new_id(),
+        "kind": args.kind,
+        "queue": args.queue,
+        "priority": args.priority,
+        "args_version": args.version,
+        "args": stored,
+        "max_attempts": args.max_attempts,
+    }
+
+
+async def enqueue(  # noqa: PLR0913  each is a column that a caller may want to set
+    session: AsyncSession,
+    args: JobArgs,
+    *,
+    workspace_id: UUID | None = None,
+    created_by: UUID | None = None,
+    run_at: datetime | None = None,
+    unique_key: str | None = None,
+    priority: int | None = None,
+    deadline_at: datetime | None = None,
+    parent_id: UUID | None = None,
+    traceparent: str | None = None,
+) -> Job:
+    """Inserts the job; it runs once the caller's transaction has committed, and never if it does not.
+
+    With a `unique_key` that a live job of the kind has, that job is returned instead. Past `deadline_at` it is
+    discarded, wherever it stands. Without a `traceparent` the job continues the present trace. Raises InvalidInput
+    when the args are over 64 kB.
+    """
+    values = row_of(args) | {
+        "state": "available",
+        "workspace_id": workspace_id,
+        "created_by": created_by,
+        "unique_key": unique_key,
+        "deadline_at": deadline_at,
+        "parent_id": parent_id,
+        "traceparent": traceparent or logging.traceparent(),
+    }
+    if priority is not None:
+        values["priority"] = priority
+    if run_at is not None:
+        values["run_at"] = run_at
+        values["state"] = case((literal(run_at) > func.now(), "scheduled"), else_="available")
+    job = await _insert(session, values)
+    if job.state == "available":
+        announce(session, job.queue)
+    return job
+
+
+def announce(session: AsyncSession, queue: str) -> None:
+    """Once this session has committed, the queue gets a message more."""
+    session.info.setdefault(TOKENS, Counter())[queue] += 1
+
+
+async def _insert(session: AsyncSession, values: dict[str, Any]) -> Job:
+    statement: Insert = insert(Job).values(values)
+    key = values["unique_key"]
+    if key is None:
+        return (await session.scalars(statement.returning(Job))).one()
+    unless_there = statement.on_conflict_do_nothing(index_elements=["kind", "unique_key"], index_where=_live)
+    unless_live = unless_there.returning(Job)
+    same = select(Job).where(Job.kind == values["kind"], Job.unique_key == key, _live)
+    while True:
+        job = (await session.scalars(unless_live)).one_or_none() or (await session.scalars(same)).one_or_none()
+        if job is not None:
+            return job
+        # The one in the way has just ended: now there is room for ours.

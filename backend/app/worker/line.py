@@ -1,0 +1,47 @@
+"""One connection for the machinery's own short statements, opened when needed and again after it was lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import asyncpg
+
+from app.infra.settings import Settings
+from app.infra.statements import Statement
+
+Fetch = Callable[[Statement, Mapping[str, Any]], Awaitable[Sequence[Any]]]
+"""What runs one statement by itself and returns its rows, each readable by column name."""
+
+
+class Line:
+    """Beside the pools on purpose: a handler that holds every connection cannot keep its own heartbeat waiting.
+
+    For one event loop, one statement at a time.
+    """
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        self._url = settings.driver_url
+        self._timeout = settings.database_statement_timeout
+        self._server_settings = {"application_name": f"taskapi-{name}", "timezone": "UTC", "jit": "off"}
+        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+
+    async def fetch(self, statement: Statement, params: Mapping[str, Any]) -> list[asyncpg.Record]:
+        """The rows of one autocommitted statement, its effect not known when this raises."""
+        # One pass of the loop, so that an end of the connection that arrived while it stood still is seen here.
+        await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(self._timeout):
+                if self._connection is None or self._connection.is_closed():
+                    self._connection = await asyncpg.connect(self._url, server_settings=self._server_settings)
+                return await self._connection.fetch(statement.sql, *statement.arguments(params))
+        except BaseException:
+            # Whatever it was, what comes next starts on a fresh connection: this one may be half-open.
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None

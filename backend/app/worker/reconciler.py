@@ -1,0 +1,154 @@
+"""The guarantee behind the messages: puts jobs back on their way and sends the tokens that are missing.
+
+One runs beside every worker, as a process of its own; none is elected, any number may run. It ends with its worker:
+its standard input is the worker's end of a pipe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import psutil
+import structlog
+from pydantic_core import from_json, to_json
+
+from app.infra.broker import TOKENS_CAP, Broker, BrokerError
+from app.infra.settings import Settings
+from app.infra.statements import Statement
+from app.worker import repository
+from app.worker.line import Line
+
+log = structlog.get_logger(__name__)
+
+POISON_DEATHS = 3
+"""A job under which so many workers died is discarded."""
+_BATCH = 500
+_BACKLOG_INTERVAL = 0.5
+_PARKED_EVERY = 30
+"""Rounds between two looks for jobs that no handler here knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """What a reconciler is told by its worker, on its command line."""
+
+    worker_id: str
+    worker_pid: int
+    queues: list[str]
+    known: list[str]
+
+    def as_argument(self) -> str:
+        return to_json(asdict(self)).decode()
+
+
+class Reconciler:
+    def __init__(self, settings: Settings, duty: Duty) -> None:
+        self._duty = duty
+        self._interval = settings.reconciler_interval
+        self._workspace_limit = settings.job_workspace_limit
+        self._line = Line(settings, "reconciler")
+        self._broker = Broker(settings)
+        self._rounds = 0
+
+    async def run(self) -> None:
+        """Until cancelled. A round that fails is one that is tried again."""
+        while True:
+            try:
+                pause = await self.round()
+            except Exception as error:  # noqa: BLE001  no database, no work: but it comes back
+                log.warning("reconciler_round_failed", reason=f"{type(error).__name__}: {error}")
+                pause = self._interval
+            await asyncio.sleep(pause)
+
+    def close(self) -> None:
+        self._line.close()
+        self._broker.close()
+
+    async def round(self) -> float:
+        """One round; returns the seconds until the next."""
+        await self._every_row(repository.DUE)
+        for row in await self._every_row(repository.RESCUE, dead=await self._dead(), poison=POISON_DEATHS):
+            log.warning("job_rescued", job_id=str(row["id"]), kind=row["kind"], reason=row["code"], state=row["state"])
+        for row in await self._every_row(repository.EXPIRE):
+            log.warning("job_expired", job_id=str(row["id"]), kind=row["kind"], state=row["state"])
+        backlog = await self._top_up()
+        if self._rounds % _PARKED_EVERY == 0:
+            await self._report_parked()
+        self._rounds += 1
+        return await self._pause(backlog=backlog)
+
+    async def _every_row(self, statement: Statement, **params: Any) -> list[Any]:
+        rows: list[Any] = []
+        while True:
+            batch = await self._line.fetch(statement, {"batch": _BATCH, **params})
+            rows += batch
+            if len(batch) < _BATCH:
+                return rows
+
+    async def _dead(self) -> list[str]:
+        """Pool processes of this worker that hold a lease and are gone: theirs need not run out."""
+        rows = await self._line.fetch(repository.RUNNING_HERE, {"worker_id": self._duty.worker_id})
+        return [row["worker"] for row in rows if not self._lives(int(row["worker"].rsplit("/", 1)[1]))]
+
+    def _lives(self, pid: int) -> bool:
+        try:
+            process = psutil.Process(pid)
+            return process.ppid() == self._duty.worker_pid and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    async def _top_up(self) -> bool:
+        """Sends each queue the tokens it lacks for its claimable jobs; True while there are such jobs."""
+        known = {"known": self._duty.known, "workspace_limit": self._workspace_limit}
+        params = {"queues": self._duty.queues, "cap": TOKENS_CAP, **known}
+        rows = await self._line.fetch(repository.CLAIMABLE, params)
+        claimable = {row["queue"]: row["jobs"] for row in rows if row["jobs"]}
+        if not claimable:
+            return False
+        try:
+            depths = await asyncio.to_thread(self._broker.depths, list(claimable))
+            await asyncio.to_thread(self._broker.send, {q: jobs - depths[q] for q, jobs in claimable.items()})
+        except BrokerError as error:
+            log.warning("top_up_failed", reason=str(error))
+        return True
+
+    async def _report_parked(self) -> None:
+        params = {"queues": self._duty.queues, "known": self._duty.known}
+        for row in await self._line.fetch(repository.PARKED, params):
+            log.warning("jobs_parked", kind=row["kind"], version=row["args_version"], reason="no handler here")
+
+    async def _pause(self, *, backlog: bool) -> float:
+        longest = min(_BACKLOG_INTERVAL, self._interval) if backlog else self._interval
+        seconds = (await self._line.fetch(repository.NEXT_DUE, {}))[0]["seconds"]
+        return longest if seconds is None else min(longest, max(0.05, seconds))
+
+
+async def _end_of_input() -> None:
+    """Returns when the worker has closed its end, or died."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await reader.read()
+
+
+async def _serve(settings: Settings, duty: Duty) -> None:
+    rounds = asyncio.create_task(Reconciler(settings, duty).run())
+    await _end_of_input()
+    rounds.cancel()
+
+
+def main() -> None:
+    # The worker decides when: a Ctrl-C or a stop of the whole process group reaches it too.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    asyncio.run(_serve(Settings(), Duty(**from_json(sys.argv[1]))))
+    os._exit(0)  # a thread that waits for Redis must not keep the process
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""All SQL of the machinery. Each state change of a job is one short statement on the database's clock.
+
+A write to a running job names its lease token: no row in the answer means that the job is no longer this attempt's.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+from app.infra.statements import Statement
+
+
+def _statement(sql: str) -> Statement:
+    return Statement(text(sql))
+
+
+# A workspace's running jobs are counted without a lock: claims at one moment may pass the limit by their number.
+_CLAIMABLE = """
+    state = 'available' AND run_at <= now() AND cancel_requested_at IS NULL
+    AND (deadline_at IS NULL OR deadline_at > now())
+    AND kind || '@' || args_version = ANY (CAST(:known AS text[]))
+    AND (workspace_id IS NULL OR workspace_id <> ALL (ARRAY(
+        SELECT workspace_id FROM jobs WHERE state = 'running' AND workspace_id IS NOT NULL
+        GROUP BY workspace_id HAVING count(*) >= CAST(:workspace_limit AS integer))))
+"""
+
+CLAIM = _statement(f"""
+    UPDATE jobs SET state = 'running', attempt = attempt + 1, lease_token = gen_random_uuid(),
+        lease_until = now() + make_interval(secs => :lease), worker = :worker, started_at = now(), progress = NULL
+    WHERE id = (
+        SELECT id FROM jobs WHERE queue = :queue AND {_CLAIMABLE}
+        ORDER BY priority, run_at, id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
+    RETURNING id, kind, queue, args_version, CAST(args AS text) AS args, attempt, max_attempts, lease_token,
+        workspace_id, created_by, traceparent,
+        CAST(extract(epoch FROM deadline_at - now()) AS float8) AS seconds_left
+""")  # noqa: S608  made of constants
+
+# Ends or gives back an attempt. A cancel that came meanwhile wins over another try.
+_BACK = "CASE WHEN cancel_requested_at IS NOT NULL THEN 'cancelled' ELSE {state} END"
+_NO_LEASE = "lease_token = NULL, lease_until = NULL"
+_HELD = "id = :id AND lease_token = :token"
+
+RENEW = _statement(f"""
+    UPDATE jobs SET lease_until = now() + make_interval(secs => :lease) WHERE {_HELD}
+    RETURNING cancel_requested_at IS NOT NULL AS cancelled
+""")  # noqa: S608
+
+PROGRESS = _statement(f"""
+    UPDATE jobs SET progress = CAST(:progress AS jsonb) WHERE {_HELD}
+    RETURNING cancel_requested_at IS NOT NULL AS cancelled
+""")  # noqa: S608
+
+LOOK = _statement(f"SELECT cancel_requested_at IS NOT NULL AS cancelled FROM jobs WHERE {_HELD}")  # noqa: S608
+
+HOLD = text(f"SELECT 1 FROM jobs WHERE {_HELD} FOR NO KEY UPDATE")  # noqa: S608
+
+FINISH = _statement(f"""
+    UPDATE jobs SET state = :state, result = CAST(:result AS jsonb), errors = errors || CAST(:errors AS jsonb),
+        finished_at = now(), {_NO_LEASE}
+    WHERE {_HELD} RETURNING state
+""")  # noqa: S608
+
+RETRY = _statement(f"""
+    UPDATE jobs SET state = {_BACK.format(state="'scheduled'")}, run_at = now() + make_interval(secs => :delay),
+        errors = errors || CAST(:errors AS jsonb),
+        finished_at = CASE WHEN cancel_requested_at IS NOT NULL THEN now() END, {_NO_LEASE}
+    WHERE {_HELD} RETURNING state
+""")  # noqa: S608
+
+RELEASE = _statement(f"""
+    UPDATE jobs SET state = {_BACK.format(state="'available'")}, attempt = attempt - 1,
+        finished_at = CASE WHEN cancel_requested_at IS NOT NULL THEN now() END, {_NO_LEASE}
+    WHERE {_HELD} RETURNING state
+""")  # noqa: S608
+
+DUE = _statement("""
+    UPDATE jobs SET state = 'available' WHERE id IN (
+        SELECT id FROM jobs WHERE state = 'scheduled' AND run_at <= now()
+        ORDER BY run_at LIMIT :batch FOR NO KEY UPDATE SKIP LOCKED)
+    RETURNING queue
+""")
+
+NEXT_DUE = _statement("""
+    SELECT CAST(extract(epoch FROM min(run_at) - now()) AS float8) AS seconds FROM jobs WHERE state = 'scheduled'
+""")
+
+RUNNING_HERE = _statement("""
+    SELECT DISTINCT worker FROM jobs WHERE state = 'running' AND starts_with(worker, :worker_id)
+""")
+
+# A row lock that a frozen attempt still holds for its effects (KEY SHARE) does not hold this up.
+RESCUE = _statement("""
+    WITH lost AS (
+        SELECT id, CASE
+            WHEN deaths + 1 >= CAST(:poison AS integer) THEN 'poison'
+            WHEN worker = ANY (CAST(:dead AS text[])) THEN 'worker_died' ELSE 'lease_expired' END AS code
+        FROM jobs WHERE state = 'running' AND lease_token IS NOT NULL
+            AND (lease_until < now() OR worker = ANY (CAST(:dead AS text[])))
+        ORDER BY lease_until LIMIT :batch FOR NO KEY UPDATE SKIP LOCKED
+    ), ended AS (
+        SELECT lost.*, CASE
+            WHEN cancel_requested_at IS NOT NULL THEN 'cancelled'
+            WHEN code = 'poison' OR attempt >= max_attempts OR deadline_at <= now() THEN 'discarded'
+            ELSE 'available' END AS next
+        FROM lost JOIN jobs USING (id)
+    )
+    UPDATE jobs SET state = ended.next, deaths = deaths + 1, lease_token = NULL, lease_until = NULL,
+        finished_at = CASE WHEN ended.next <> 'available' THEN now() END,
+        errors = errors || jsonb_build_array(jsonb_build_object(
+            'at', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'attempt', attempt,
+            'code', ended.code, 'message', CASE ended.code
+                WHEN 'poison' THEN 'Too many workers died under this job'
+                WHEN 'worker_died' THEN 'The process that ran the job is gone'
+                ELSE 'The worker was not heard of until its lease was over' END,
+            'worker', worker, 'duration', round(extract(epoch FROM now() - started_at), 3)))
+    FROM ended WHERE jobs.id = ended.id
+    RETURNING jobs.id, kind, queue, state, ended.code
+""")
+
+EXPIRE = _statement("""
+    UPDATE jobs SET state = CASE WHEN cancel_requested_at IS NOT NULL THEN 'cancelled' ELSE 'discarded' END,
+        finished_at = now(), errors = CASE WHEN cancel_requested_at IS NOT NULL THEN errors
+            ELSE errors || jsonb_build_array(jsonb_build_object(
+                'at', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'attempt', attempt,
+                'code', 'deadline_exceeded', 'message', 'The deadline passed before the job could run')) END
+    WHERE id IN (
+        SELECT id FROM jobs WHERE deadline_at <= now() AND state IN ('scheduled', 'available')
+        ORDER BY deadline_at LIMIT :batch FOR NO KEY UPDATE SKIP LOCKED)
+    RETURNING id, kind, state
+""")
+
+CLAIMABLE = _statement(f"""
+    SELECT wanted.queue, found.jobs FROM unnest(CAST(:queues AS text[])) AS wanted(queue), LATERAL (
+        SELECT count(*) AS jobs FROM (
+            SELECT FROM jobs WHERE jobs.queue = wanted.queue AND {_CLAIMABLE}
+            LIMIT CAST(:cap AS integer)) AS rows) AS found
+""")  # noqa: S608
+
+PARKED = _statement("""
+    SELECT DISTINCT kind, args_version FROM (
+        SELECT kind, args_version FROM jobs WHERE state = 'available' AND queue = ANY (CAST(:queues AS text[]))
+            AND kind || '@' || args_version <> ALL (CAST(:known AS text[])) LIMIT 1000) AS rows
+""")
+
+PRUNE = _statement("""
+    DELETE FROM jobs WHERE id IN (
+        SELECT id FROM jobs WHERE kind = :kind AND finished_at < now() - make_interval(secs => :retention)
+        ORDER BY finished_at LIMIT :batch FOR UPDATE SKIP LOCKED)
+    RETURNING id
+""")
+
+TAKE_EFFECT = text(
+    "INSERT INTO job_effects (job_id, effect_key) VALUES (:id, :key) ON CONFLICT DO NOTHING RETURNING effect_key"
+)
+
+LAST_PROOF = _statement("""
+    SELECT
+        (SELECT CAST(extract(epoch FROM now() - finished_at) AS float8) FROM jobs
+            WHERE kind = 'health.probe' AND state = 'completed' AND finished_at IS NOT NULL
+            ORDER BY finished_at DESC LIMIT 1) AS workers,
+        (SELECT CAST(extract(epoch FROM now() - max(created_at)) AS float8) FROM schedule_runs) AS beat
+""")
