@@ -1,0 +1,1 @@
+"""Accounts over HTTP: registering, signing in and out, one's own profile."""

@@ -1,0 +1,1 @@
+"""Who is calling, with which scopes: passwords, tokens, sessions. No routes."""
