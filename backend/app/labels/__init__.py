@@ -1,0 +1,1 @@
+"""Labels: words on tasks."""

@@ -1,0 +1,1 @@
+"""Projects and their sections: the places where tasks stand."""
