@@ -1,0 +1,458 @@
+"""All SQL of tasks. Every statement takes the workspaces that the caller may read or write."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
+
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Integer,
+    Text,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    literal_column,
+    null,
+    or_,
+    select,
+    text,
+    type_coerce,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+
+from app.infra.statements import Statement
+from app.models import Change, Label, Project, Section, Task, TaskAssignee, TaskLabel, WorkspaceMember
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from uuid import UUID
+
+    from sqlalchemy import RowMapping, Select, Table
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+COLUMNS = (
+    "id", "key", "workspace_id", "project_id", "section_id", "parent_id", "title", "description", "status", "priority",
+    "start_at", "due_at", "estimate_minutes", "recurrence", "position", "completed_at", "archived_at", "deleted_at",
+    "source", "created_by", "created_at", "updated_at", "version",
+)  # fmt: skip
+"""What every route shows of the row itself."""
+WRITABLE = (
+    "title", "description", "status", "priority", "project_id", "section_id", "parent_id", "start_at", "due_at",
+    "estimate_minutes", "recurrence", "position",
+)  # fmt: skip
+INSERTABLE = (*WRITABLE, "completed_at", "archived_at", "source")
+"""What a batch may set beside its keys; an import brings states of its own."""
+IDS = ARRAY(Uuid(as_uuid=True, native_uuid=True))
+
+
+def _in_order(table: Any, label_ids: Select[Any], assignee_ids: Select[Any]) -> list[ColumnElement[Any]]:
+    links = [
+        func.array(query.scalar_subquery(), type_=IDS).label(name)
+        for name, query in (("label_ids", label_ids), ("assignee_ids", assignee_ids))
+    ]
+    after = COLUMNS.index("priority") + 1
+    return [*(table.c[name] for name in COLUMNS[:after]), *links, *(table.c[name] for name in COLUMNS[after:])]
+
+
+def shown(table: Any) -> list[ColumnElement[Any]]:
+    """The columns of a task on the wire, in their order there, the labels and assignees as arrays of ids."""
+    labels = select(TaskLabel.label_id).where(TaskLabel.task_id == table.c.id).order_by(TaskLabel.label_id)
+    people = select(TaskAssignee.user_id).where(TaskAssignee.task_id == table.c.id).order_by(TaskAssignee.user_id)
+    return _in_order(table, labels, people)
+
+
+_tasks = cast("Table", Task.__table__)
+_workspaces = bindparam("workspace_ids", type_=IDS)
+
+
+def within(column: Any) -> ColumnElement[bool]:
+    """The scope: the row belongs to one of the caller's workspaces."""
+    return cast("ColumnElement[bool]", column == any_(_workspaces))
+
+
+GET = Statement(
+    select(*shown(_tasks)).where(
+        _tasks.c.id == bindparam("task_id"), within(_tasks.c.workspace_id), _tasks.c.deleted_at.is_(None)
+    )
+)
+GET_TRASHED = Statement(
+    select(*shown(_tasks)).where(
+        _tasks.c.id == bindparam("task_id"), within(_tasks.c.workspace_id), _tasks.c.deleted_at.is_not(None)
+    )
+)
+GET_MANY = Statement(
+    select(*shown(_tasks)).where(_tasks.c.id == any_(bindparam("task_ids", type_=IDS)), within(_tasks.c.workspace_id))
+)
+
+
+# --- writing one task in one statement -------------------------------------------------------------------------------
+
+_ACTOR = ("user_id", "session_id", "job_id", "operation_id", "trace_id")
+_changes = cast("Table", Change.__table__)
+
+
+def _actor() -> list[ColumnElement[Any]]:
+    return [bindparam(name, type_=_changes.c[name].type).label(name) for name in _ACTOR]
+
+
+def _change_of(
+    written: Any,
+    action: str,
+    before: ColumnElement[Any],
+    after: ColumnElement[Any],
+    where: ColumnElement[bool] | None = None,
+) -> Any:
+    """INSERT INTO changes, fed by the row just written: its lock orders the ids of a task's changes."""
+    source = select(
+        written.c.workspace_id,
+        literal_column("'task'"),
+        written.c.id,
+        written.c.id,
+        written.c.version,
+        literal_column(f"'{action}'"),
+        before,
+        after,
+        *_actor(),
+    )
+    if where is not None:
+        source = source.where(where).order_by(written.c.number)
+    names = ["workspace_id", "resource", "resource_id", "task_id", "version", "action", "before", "after", *_ACTOR]
+    return insert(_changes).from_select(names, source)
+
+
+def _json_of(table: Any, names: Sequence[str]) -> ColumnElement[Any]:
+    pairs: list[Any] = []
+    for name in names:
+        pairs += [literal_column(f"'{name}'"), table.c[name]]
+    return func.jsonb_build_object(*pairs, type_=JSONB)
+
+
+def _insert_statement() -> Statement:
+    """A task with its key, labels, assignees and change; no row where a reference does not hold.
+
+    Its parameters are called `new_...`: SQLAlchemy takes one called like a column of an UPDATE for its new value.
+    """
+    label_ids, names = bindparam("new_label_ids", type_=IDS), bindparam("new_labels", type_=ARRAY(Text))
+    people = bindparam("new_assignee_ids", type_=IDS)
+    section, parent = bindparam("new_section_id", type_=Uuid()), bindparam("new_parent_id", type_=Uuid())
+    wanted_project = bindparam("new_project_id", type_=Uuid())
+    project = (
+        update(Project)
+        .where(
+            within(Project.workspace_id),
+            Project.deleted_at.is_(None),
+            Project.archived_at.is_(None),
+            or_(
+                Project.id == wanted_project,
+                and_(
+                    wanted_project.is_(None),
+                    Project.is_inbox,
+                    Project.workspace_id == bindparam("personal", type_=Uuid()),
+                ),
+            ),
+            or_(section.is_(None), exists().where(Section.id == section, Section.project_id == Project.id)),
+            or_(
+                parent.is_(None),
+                exists().where(
+                    _tasks.c.id == parent, _tasks.c.workspace_id == Project.workspace_id, _tasks.c.deleted_at.is_(None)
+                ),
+            ),
+            func.cardinality(label_ids) + func.cardinality(names)
+            == select(func.count())
+            .where(
+                Label.workspace_id == Project.workspace_id,
+                or_(Label.id == any_(label_ids), func.lower(Label.name) == any_(names)),
+            )
+            .scalar_subquery(),
+            func.cardinality(people)
+            == select(func.count())
+            .where(WorkspaceMember.workspace_id == Project.workspace_id, WorkspaceMember.user_id == any_(people))
+            .scalar_subquery(),
+        )
+        .values(last_task_number=Project.last_task_number + 1)
+        .returning(Project.id, Project.workspace_id, Project.key, Project.last_task_number)
+        .cte("project")
+    )
+    fields = [name for name in WRITABLE if name != "project_id"]
+    moment: ColumnElement[Any] = literal_column("clock_timestamp()")
+    row = select(
+        bindparam("new_id", type_=Uuid()),
+        project.c.workspace_id,
+        project.c.id,
+        project.c.last_task_number,
+        project.c.key.op("||")(literal_column("'-'")).op("||")(func.cast(project.c.last_task_number, Text)),
+        bindparam("new_created_by", type_=Uuid()),
+        case((bindparam("new_status", type_=Text) == literal_column("'done'"), moment), else_=null()),
+        *(bindparam(f"new_{name}", type_=_tasks.c[name].type) for name in fields),
+    )
+    columns = ["id", "workspace_id", "project_id", "number", "key", "created_by", "completed_at", *fields]
+    written = insert(_tasks).from_select(columns, row).returning(*_tasks.c[COLUMNS]).cte("written")
+    labels = (
+        insert(TaskLabel)
+        .from_select(
+            ["task_id", "label_id", "workspace_id"],
+            select(written.c.id, Label.id, written.c.workspace_id).where(
+                Label.workspace_id == written.c.workspace_id,
+                or_(Label.id == any_(label_ids), func.lower(Label.name) == any_(names)),
+            ),
+        )
+        .returning(TaskLabel.label_id)
+        .cte("labelled")
+    )
+    assignees = (
+        insert(TaskAssignee)
+        .from_select(
+            ["task_id", "user_id", "workspace_id"],
+            select(written.c.id, WorkspaceMember.user_id, written.c.workspace_id).where(
+                WorkspaceMember.workspace_id == written.c.workspace_id, WorkspaceMember.user_id == any_(people)
+            ),
+        )
+        .returning(TaskAssignee.user_id)
+        .cte("assigned")
+    )
+    after = _json_of(written, [name for name in COLUMNS if name not in {"id", "workspace_id", "version"}])
+    change = _change_of(written, "created", null(), func.jsonb_strip_nulls(after, type_=JSONB)).cte("change")
+    label_rows = select(labels.c.label_id).order_by(labels.c.label_id)
+    people_rows = select(assignees.c.user_id).order_by(assignees.c.user_id)
+    return Statement(select(*_in_order(written, label_rows, people_rows)).add_cte(change))
+
+
+INSERT = _insert_statement()
+
+
+VERSIONS = bindparam("versions", type_=ARRAY(Integer))
+"""The versions of which the row must have one, from If-Match; null: any."""
+
+
+@lru_cache(maxsize=512)
+def update_statement(names: tuple[str, ...], action: str) -> Statement:
+    """Sets these columns of one task and records what they were; no row where it is not there or not of `versions`.
+
+    `more_before` and `more_after` add what a caller wrote beside the row (label ids, assignee ids) to the record.
+    """
+    old = (
+        select(*_tasks.c[COLUMNS])
+        .where(_tasks.c.id == bindparam("task_id"), within(_tasks.c.workspace_id), _tasks.c.deleted_at.is_(None))
+        .with_for_update()
+        .cte("old")
+    )
+    new: dict[str, Any] = {name: bindparam(f"new_{name}", type_=_tasks.c[name].type) for name in names}
+    touched = list(names)
+    if "status" in new:
+        # Done has a moment, everything else has none; a task that is done already keeps its own.
+        moment = func.coalesce(old.c.completed_at, func.clock_timestamp())
+        new["completed_at"] = case((new["status"] == literal_column("'done'"), moment), else_=null())
+        touched.append("completed_at")
+    written = (
+        update(_tasks)
+        .where(_tasks.c.id == old.c.id, or_(VERSIONS.is_(None), old.c.version == any_(VERSIONS)))
+        .values(**new, version=old.c.version + 1, updated_at=func.clock_timestamp())
+        .returning(*_tasks.c[COLUMNS])
+        .cte("written")
+    )
+    both = select(written.c.id.label("task_id"), _json_of(old, touched).label("was")).where(old.c.id == written.c.id)
+    before = both.cte("before")
+    more = [type_coerce(bindparam(name, type_=JSONB), JSONB) for name in ("more_before", "more_after")]
+    source_before = select(before.c.was.op("||")(more[0])).scalar_subquery()
+    change = _change_of(written, action, source_before, _json_of(written, touched).op("||")(more[1])).cte("change")
+    return Statement(select(*shown(written)).add_cte(change))
+
+
+# --- subtrees: trash and restore -------------------------------------------------------------------------------------
+
+
+def _subtree(root: ColumnElement[bool], link: Any) -> Any:
+    """The ids of a task and of all below it, as far as `link` (a condition on the child) holds."""
+    top = select(_tasks.c.id).where(root).cte("subtree", recursive=True)
+    child = _tasks.alias("child")
+    return top.union(select(child.c.id).where(child.c.parent_id == top.c.id, link(child)))
+
+
+async def trash(session: AsyncSession, task_ids: Sequence[UUID], actor: Mapping[str, Any]) -> int:
+    """Puts tasks and their subtasks into the trash in one go. Returns how many."""
+    subtree = _subtree(_tasks.c.id.in_(task_ids), lambda child: child.c.deleted_at.is_(None))
+    return await _set_together(
+        session, _tasks.c.id.in_(select(subtree.c.id)), {"deleted_at": func.now()}, "deleted", actor
+    )
+
+
+async def restore(session: AsyncSession, task_id: UUID, actor: Mapping[str, Any]) -> int:
+    """Takes a task out of the trash, with the subtasks that went there in the same go."""
+    operation = select(Change.operation_id).where(
+        Change.resource == "task", Change.resource_id == task_id, Change.action == "deleted"
+    )
+    together = select(Change.resource_id).where(
+        Change.action == "deleted",
+        Change.operation_id == operation.order_by(Change.id.desc()).limit(1).scalar_subquery(),
+    )
+    subtree = _subtree(
+        _tasks.c.id == task_id, lambda child: and_(child.c.deleted_at.is_not(None), child.c.id.in_(together))
+    )
+    return await _set_together(session, _tasks.c.id.in_(select(subtree.c.id)), {"deleted_at": None}, "restored", actor)
+
+
+async def _set_together(
+    session: AsyncSession, condition: ColumnElement[bool], new: Mapping[str, Any], action: str, actor: Mapping[str, Any]
+) -> int:
+    # Locked in id order first, so that two of these never wait for each other in a circle.
+    locked = select(*_tasks.c[COLUMNS]).where(condition).order_by(_tasks.c.id).with_for_update().cte("old")
+    written = (
+        update(_tasks)
+        .where(_tasks.c.id == locked.c.id)
+        .values(**new, version=locked.c.version + 1, updated_at=func.clock_timestamp())
+        .returning(*_tasks.c[COLUMNS])
+        .cte("written")
+    )
+    was = _json_of(locked, list(new))
+    before = select(was).where(locked.c.id == written.c.id).correlate(written).scalar_subquery()
+    change = _change_of(written, action, before, _json_of(written, list(new))).cte("change")
+    rows = await session.execute(select(func.count()).select_from(written).add_cte(change), dict(actor))
+    return int(rows.scalar_one())
+
+
+# --- references ------------------------------------------------------------------------------------------------------
+
+
+async def lock(session: AsyncSession, task_id: UUID, workspace_ids: Sequence[UUID]) -> RowMapping | None:
+    """The live task, locked until the transaction ends; None where there is none in these workspaces."""
+    query = select(*_tasks.c[COLUMNS]).where(
+        _tasks.c.id == task_id, _tasks.c.workspace_id.in_(workspace_ids), _tasks.c.deleted_at.is_(None)
+    )
+    return (await session.execute(query.with_for_update())).mappings().one_or_none()
+
+
+async def links(session: AsyncSession, task_id: UUID) -> dict[str, list[UUID]]:
+    """The label ids and assignee ids of a task, in order."""
+    labels = select(TaskLabel.label_id).where(TaskLabel.task_id == task_id).order_by(TaskLabel.label_id)
+    people = select(TaskAssignee.user_id).where(TaskAssignee.task_id == task_id).order_by(TaskAssignee.user_id)
+    return {
+        "label_ids": list(await session.scalars(labels)),
+        "assignee_ids": list(await session.scalars(people)),
+    }
+
+
+async def set_labels(session: AsyncSession, task_id: UUID, workspace_id: UUID, label_ids: Sequence[UUID]) -> None:
+    await session.execute(delete(TaskLabel).where(TaskLabel.task_id == task_id, TaskLabel.label_id.not_in(label_ids)))
+    if label_ids:
+        rows = [{"task_id": task_id, "label_id": label, "workspace_id": workspace_id} for label in label_ids]
+        await session.execute(pg_insert(TaskLabel).values(rows).on_conflict_do_nothing())
+
+
+async def set_assignees(session: AsyncSession, task_id: UUID, workspace_id: UUID, user_ids: Sequence[UUID]) -> None:
+    gone = delete(TaskAssignee).where(TaskAssignee.task_id == task_id, TaskAssignee.user_id.not_in(user_ids))
+    await session.execute(gone)
+    if user_ids:
+        rows = [{"task_id": task_id, "user_id": user, "workspace_id": workspace_id} for user in user_ids]
+        await session.execute(pg_insert(TaskAssignee).values(rows).on_conflict_do_nothing())
+
+
+async def project_for(
+    session: AsyncSession, project_id: UUID | None, personal: UUID | None, workspace_ids: Sequence[UUID]
+) -> Any | None:
+    """The live project by its id, or the inbox of the personal workspace; with its workspace."""
+    query = select(Project.id, Project.workspace_id, Project.key).where(
+        Project.deleted_at.is_(None), Project.archived_at.is_(None), Project.workspace_id.in_(workspace_ids)
+    )
+    if project_id is None:
+        return (await session.execute(query.where(Project.is_inbox, Project.workspace_id == personal))).one_or_none()
+    return (await session.execute(query.where(Project.id == project_id))).one_or_none()
+
+
+async def draw_numbers(session: AsyncSession, project_id: UUID, count: int) -> tuple[int, str]:
+    """Reserves `count` numbers for keys in a project; returns the first, and the project's key."""
+    drawn = update(Project).where(Project.id == project_id).values(last_task_number=Project.last_task_number + count)
+    last, key = (await session.execute(drawn.returning(Project.last_task_number, Project.key))).one()
+    return last - count + 1, key
+
+
+async def section_exists(session: AsyncSession, section_id: UUID, project_id: UUID) -> bool:
+    found = select(Section.id).where(Section.id == section_id, Section.project_id == project_id)
+    return (await session.scalar(found)) is not None
+
+
+async def existing_labels(session: AsyncSession, workspace_id: UUID, label_ids: Sequence[UUID]) -> set[UUID]:
+    return set(
+        await session.scalars(select(Label.id).where(Label.workspace_id == workspace_id, Label.id.in_(label_ids)))
+    )
+
+
+async def labels_by_name(session: AsyncSession, workspace_id: UUID, names: Sequence[str]) -> dict[str, UUID]:
+    """Lower-cased name to id, of those that exist."""
+    wanted = [name.lower() for name in names]
+    query = select(func.lower(Label.name), Label.id).where(
+        Label.workspace_id == workspace_id, func.lower(Label.name).in_(wanted)
+    )
+    return {row[0]: row[1] for row in await session.execute(query)}
+
+
+async def members(session: AsyncSession, workspace_id: UUID, user_ids: Sequence[UUID]) -> set[UUID]:
+    query = select(WorkspaceMember.user_id).where(
+        WorkspaceMember.workspace_id == workspace_id, WorkspaceMember.user_id.in_(user_ids)
+    )
+    return set(await session.scalars(query))
+
+
+async def ancestors(session: AsyncSession, task_id: UUID, workspace_id: UUID) -> list[UUID]:
+    """The live task itself, then its parent, and so on up; empty where there is no such task."""
+    query = text(
+        "WITH RECURSIVE up AS (SELECT id, parent_id, 1 AS depth FROM tasks WHERE id = :task_id "
+        "AND workspace_id = :workspace_id AND deleted_at IS NULL UNION ALL SELECT t.id, t.parent_id, up.depth + 1 "
+        "FROM tasks t JOIN up ON t.id = up.parent_id WHERE up.depth < 1000) SELECT id FROM up ORDER BY depth"
+    )
+    return list(await session.scalars(query, {"task_id": task_id, "workspace_id": workspace_id}))
+
+
+async def height(session: AsyncSession, task_id: UUID) -> int:
+    """Levels of live subtasks below a task."""
+    query = text(
+        "WITH RECURSIVE down AS (SELECT id, 0 AS depth FROM tasks WHERE id = :task_id UNION ALL "
+        "SELECT t.id, down.depth + 1 FROM tasks t JOIN down ON t.parent_id = down.id "
+        "WHERE t.deleted_at IS NULL AND down.depth < 1000) SELECT max(depth) FROM down"
+    )
+    return int(await session.scalar(query, {"task_id": task_id}) or 0)
+
+
+async def lock_tree(session: AsyncSession, workspace_id: UUID) -> None:
+    """One change of parents at a time in a workspace: two at once could close a circle that neither sees."""
+    key = int.from_bytes(workspace_id.bytes[8:], "big", signed=True)
+    await session.execute(select(func.pg_advisory_xact_lock(key)))
+
+
+async def purge(session: AsyncSession, task_id: UUID) -> None:
+    """Removes a trashed task for good; what hangs on it goes with it, subtasks become tasks of their own."""
+    await session.execute(update(Task).where(Task.parent_id == task_id).values(parent_id=None))
+    await session.execute(delete(Task).where(Task.id == task_id))
+
+
+# --- many at once ----------------------------------------------------------------------------------------------------
+
+
+async def insert_many(
+    session: AsyncSession,
+    rows: Sequence[Mapping[str, Any]],
+    labels: Sequence[Mapping[str, Any]],
+    assignees: Sequence[Mapping[str, Any]],
+    actor: Mapping[str, Any],
+) -> None:
+    """Tasks with their labels, assignees and changes: four multi-row statements. Parents before their subtasks."""
+    await session.execute(insert(Task), list(rows))
+    if labels:
+        await session.execute(insert(TaskLabel), list(labels))
+    if assignees:
+        await session.execute(insert(TaskAssignee), list(assignees))
+    written = _tasks.alias("written")
+    after = func.jsonb_strip_nulls(
+        _json_of(written, [name for name in COLUMNS if name not in {"id", "workspace_id", "version"}]), type_=JSONB
+    )
+    change = _change_of(written, "created", null(), after, where=written.c.id.in_([row["id"] for row in rows]))
+    await session.execute(change, dict(actor))
