@@ -1,0 +1,60 @@
+"""`taskapi`: the product's command line. Modules are imported when their command runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from app.cli.users import users
+
+main = typer.Typer(
+    name="taskapi",
+    help="Task Management API.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+main.add_typer(users, name="users")
+
+
+@main.command()
+def serve() -> None:
+    """Serve HTTP until SIGTERM."""
+    from app.cli.serve import run_serve
+
+    run_serve()
+
+
+@main.command()
+def worker() -> None:
+    """Run jobs until SIGTERM."""
+    from app.cli.worker import run_worker
+
+    run_worker()
+
+
+@main.command()
+def beat() -> None:
+    """Fill the slots of schedules until SIGTERM; any number may run."""
+    from app.cli.worker import run_beat
+
+    run_beat()
+
+
+@main.command()
+def migrate(
+    *, check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 when the schema is behind.")] = False
+) -> None:
+    """Bring the database schema to the version that this release needs, one migrator at a time."""
+    from app.cli.migrate import migrate
+
+    migrate(check=check)
+
+
+@main.command()
+def doctor() -> None:
+    """Say what is wrong with the configuration and with what it points at; exit 1 when anything is."""
+    from app.cli.doctor import run_doctor
+
+    run_doctor()

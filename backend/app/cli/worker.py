@@ -1,0 +1,18 @@
+"""`taskapi worker` and `taskapi beat`: Celery's own processes, with the options that ours need."""
+
+from __future__ import annotations
+
+from app.core.celery_app import app
+
+_QUIET = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+"""What workers tell each other through Redis: nothing here depends on it."""
+
+
+def run_worker() -> None:
+    """Until SIGTERM; then running jobs have GRACEFUL_SECONDS to end before they are given back."""
+    app.worker_main(["worker", "--pool=prefork", *_QUIET])
+
+
+def run_beat() -> None:
+    # No pid file: any number of beats may run.
+    app.start(["beat", "--pidfile="])

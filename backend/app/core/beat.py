@@ -1,0 +1,67 @@
+"""Celery beat with our scheduler: the schedules and their slots are rows, read at each tick."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import structlog
+from celery.beat import Scheduler
+
+from app.infra.broker import Broker, BrokerError
+from app.schedules import service
+from app.schedules.builtin import BUILT_IN
+from app.worker.line import Line
+
+log = structlog.get_logger(__name__)
+
+_LONGEST_PAUSE = 1.0
+"""Seconds: how late a new schedule, or one that another process changed, is noticed."""
+
+
+class DatabaseScheduler(Scheduler):
+    """Keeps nothing between two ticks; a tick that fails is tried again."""
+
+    def __init__(self, app: Any, **options: Any) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._line = Line(app.our_settings, "beat")
+        self._broker = Broker(app.our_settings)
+        self._in_line = False
+        super().__init__(app, **options)
+
+    def setup_schedule(self) -> None:
+        """There is none in memory."""
+
+    def tick(self, *_: Any) -> float:
+        """Handles what is due; returns the seconds until the next look."""
+        try:
+            return self._loop.run_until_complete(self._tick())
+        except Exception as error:  # noqa: BLE001  no database: the slots are still there when it comes back
+            log.warning("beat_tick_failed", reason=f"{type(error).__name__}: {error}")
+            return _LONGEST_PAUSE
+
+    async def _tick(self) -> float:
+        if not self._in_line:
+            await service.put_built_in(self._line.fetch, BUILT_IN)
+            self._in_line = True
+        if tokens := await service.handle_due(self._line.fetch):
+            self._announce(tokens)
+        seconds = await service.seconds_to_next(self._line.fetch)
+        return _LONGEST_PAUSE if seconds is None else min(_LONGEST_PAUSE, max(0.05, seconds))
+
+    def _announce(self, tokens: dict[str, int]) -> None:
+        try:
+            self._broker.send(tokens)
+        except BrokerError as error:
+            log.info("beat_without_broker", reason=str(error))  # the reconciler sends them
+
+    def should_sync(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        self._line.close()
+        self._loop.close()
+
+    @property
+    def info(self) -> str:
+        return "    . schedules -> PostgreSQL"

@@ -1,0 +1,185 @@
+"""Celery as we use it: it starts, scales and limits the processes, and carries the word that a queue has work.
+
+What there is to do, who does it and how it ended stands in PostgreSQL; see docs/adr/0003.
+"""
+
+from __future__ import annotations
+
+import importlib
+import mmap
+import os
+import secrets
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import structlog
+from celery import Celery, bootsteps, signals
+
+from app.infra import logging
+from app.infra.broker import RUN_NEXT, celery_settings
+from app.infra.settings import Settings
+from app.worker import kinds
+from app.worker.child import Child
+from app.worker.reconciler import Duty
+
+log = structlog.get_logger(__name__)
+
+HANDLER_MODULES = ("app.worker.proof", "app.maintenance.jobs")
+"""Every module with handlers: what a worker can run is what these register."""
+_RECONCILER_STOP_SECONDS = 5
+_SOURCES = str(Path(__file__).parents[2])
+
+
+class Shutdown:
+    """When running jobs are to be given back; one word of memory that the pool's processes share with their parent."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, 8)
+
+    def begin(self, grace: float) -> None:
+        self._memory[:] = struct.pack("d", time.monotonic() + grace)
+
+    def release_at(self) -> float | None:
+        """On `time.monotonic`, which processes of one machine share; None while nobody shuts down."""
+        return struct.unpack("d", self._memory[:])[0] or None
+
+
+class WorkerProcess:
+    """What hangs on the life of one worker: its name in the rows, its reconciler, the end of its children's jobs."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.id = f"{socket.gethostname()}/{os.getpid()}-{secrets.token_hex(3)}"
+        self.shutdown = Shutdown()
+        self.child: Child | None = None
+        self._reconciler: subprocess.Popen[bytes] | None = None
+
+    def keep_reconciler(self) -> None:
+        """Starts it, and again if it has died."""
+        if self._reconciler is not None:
+            if self._reconciler.poll() is None:
+                return
+            log.error("reconciler_died", exit_code=self._reconciler.returncode)
+        duty = Duty(self.id, os.getpid(), self.settings.worker_queues, kinds.known())
+        # A fresh interpreter, not a fork: the parent has threads. It ends when the pipe to it does.
+        command = [sys.executable, "-m", "app.worker.reconciler", duty.as_argument()]
+        path = os.pathsep.join([_SOURCES, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        environment = {**os.environ, "PYTHONPATH": path}
+        self._reconciler = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)  # noqa: S603  our own
+
+    def stop_reconciler(self) -> None:
+        process, self._reconciler = self._reconciler, None
+        if process is None:
+            return
+        self._hang_up(process)
+        try:
+            process.wait(_RECONCILER_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    @staticmethod
+    def _hang_up(process: subprocess.Popen[bytes]) -> None:
+        if process.stdin is not None:
+            process.stdin.close()
+
+    def begin_child(self) -> None:
+        """In a pool process, after the fork."""
+        if self._reconciler is not None:
+            self._hang_up(self._reconciler)  # our copy of its pipe would keep it alive after its worker
+        self.child = Child(self.settings, self.id, self.shutdown.release_at)
+        signal.signal(signal.SIGTERM, self._give_back)
+
+    def _give_back(self, _: int, __: FrameType | None) -> None:
+        # Whoever ends the whole group at once: the job goes back, no attempt is counted. The parent knows what to do.
+        self.shutdown.begin(0)
+        if self.child is None or not self.child.release():
+            raise SystemExit(0)
+
+
+class ReconcilerStep(bootsteps.StartStopStep):
+    """The reconciler lives as long as the worker."""
+
+    requires = ("celery.worker.components:Pool", "celery.worker.components:Timer")
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        super().__init__(worker, **options)
+        self._process: WorkerProcess = worker.app.worker_process()
+
+    def start(self, worker: Any) -> None:
+        self._process.keep_reconciler()
+        worker.timer.call_repeatedly(1.0, self._process.keep_reconciler)
+
+    def stop(self, _: Any) -> None:
+        self._process.stop_reconciler()
+
+    def terminate(self, parent: Any) -> None:
+        self.stop(parent)
+
+
+class TaskApi(Celery):
+    """Reads its settings when they are first needed: importing this module makes nothing."""
+
+    def __init__(self, settings: Settings | None = None, handler_modules: Sequence[str] = HANDLER_MODULES) -> None:
+        super().__init__("taskapi", set_as_current=False)
+        self._our_settings = settings
+        self._handler_modules = handler_modules
+        self._worker_process: WorkerProcess | None = None
+        self.on_configure.connect(self._configure, weak=False)
+        self.task(name=RUN_NEXT)(self._run_next)
+        self.steps["worker"].add(ReconcilerStep)
+        signals.setup_logging.connect(self._set_up_logging, weak=False)
+        signals.worker_shutting_down.connect(self._shut_down, weak=False)
+        signals.worker_process_init.connect(self._begin_child, weak=False)
+        signals.worker_process_shutdown.connect(self._end_child, weak=False)
+
+    @property
+    def our_settings(self) -> Settings:
+        if self._our_settings is None:
+            self._our_settings = Settings()
+        return self._our_settings
+
+    def worker_process(self) -> WorkerProcess:
+        if self._worker_process is None:
+            self._worker_process = WorkerProcess(self.our_settings)
+        return self._worker_process
+
+    def load_handlers(self) -> None:
+        """Raises ValueError for a kind without a handler, which would wait for ever."""
+        for module in self._handler_modules:
+            importlib.import_module(module)
+
+    def _configure(self, **_: Any) -> None:
+        self.load_handlers()
+        self.config_from_object(celery_settings(self.our_settings, kinds.time_limits()))
+        self.conf.beat_scheduler = "app.core.beat:DatabaseScheduler"
+
+    def _run_next(self, queue: str) -> None:
+        child = self.worker_process().child
+        if child is None:
+            raise RuntimeError("Jobs run in a prefork pool only")
+        child.run_next(queue)
+
+    def _set_up_logging(self, **_: Any) -> None:
+        logging.configure(self.our_settings.log_level, self.our_settings.log_format)
+
+    def _begin_child(self, **_: Any) -> None:
+        self.worker_process().begin_child()
+
+    def _end_child(self, **_: Any) -> None:
+        if (child := self.worker_process().child) is not None:
+            child.close()
+
+    def _shut_down(self, **_: Any) -> None:
+        self.worker_process().shutdown.begin(self.our_settings.graceful_seconds)
+
+
+app = TaskApi()

@@ -1,0 +1,1 @@
+"""Whether the service works: probes for machines, details for operators."""

@@ -1,0 +1,1 @@
+"""Keeping the tables small: what has served its time is deleted."""

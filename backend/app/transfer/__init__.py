@@ -1,0 +1,1 @@
+"""Tasks in from other products, and out again."""

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pytest
+
+from app.identity.password_rules import require_acceptable
+from app.kit.errors import InvalidInput
+
+EMAIL = "Ana.Lopez@example.com"
+
+
+def code_of(password: str, *, min_length: int = 8) -> str | None:
+    try:
+        require_acceptable(password, email=EMAIL, min_length=min_length)
+    except InvalidInput as refused:
+        (problem,) = refused.errors
+        assert problem.pointer == "/password"
+        assert password not in refused.detail
+        return problem.code
+    return None
+
+
+@pytest.mark.parametrize("password", ["1", "1234567", "ÄÖÜäöüß"])
+def test_a_password_under_the_minimum_is_too_short(password):
+    assert code_of(password) == "password_too_short"
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["123qweasdzxc", "1qaz2wsx3edc", "q1w2e3r4t5y6", "Mailcreated5240", "qazwsxedcrfv", "123456qwerty", "qwertyuiop"],
+)
+def test_a_password_of_the_published_lists_is_refused(password):
+    assert code_of(password) == "password_common"
+
+
+@pytest.mark.parametrize("password", ["PASSWORD", "ＰＡＳＳＷＯＲＤ", "Password2024!", "welcome!!!!!", "Dragon 12345678"])
+def test_neither_case_nor_what_is_appended_hides_a_listed_password(password):
+    assert code_of(password) == "password_common"
+
+
+@pytest.mark.parametrize(
+    "password", ["passwordpassword", "qwertyqwerty", "monkeymonkeymonk", "password password", "letmein1letmein1", "password-password!"]
+)
+def test_a_listed_password_repeated_is_refused(password):
+    assert code_of(password) == "password_common"
+
+
+@pytest.mark.parametrize("password", ["aaaaaaaaaaaa", "xyxyxyxyxyxy", "xq7xq7xq7xq7", "            "])
+def test_a_few_characters_repeated_are_refused(password):
+    assert code_of(password) in {"password_repetitive", "password_common"}
+
+
+@pytest.mark.parametrize("password", ["abcdefghijkl", "qwertyuiopasdfgh", "12345678901234", "zyxwvutsrqpo"])
+def test_a_run_over_alphabet_or_keyboard_is_refused(password):
+    assert code_of(password) == "password_common"
+
+
+@pytest.mark.parametrize(
+    "password", ["ana.lopez@example.com", "ANA.LOPEZ1999", "task management api", "Task-Management-API!", "taskapi2026"]
+)
+def test_the_own_address_and_the_name_of_the_product_are_refused(password):
+    assert code_of(password) == "password_guessable"
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "correct horse battery staple",
+        "correct-horse-battery-staple-42",
+        "no digits or capitals",
+        "4915112345678",
+        "!?!#§$%&/()=?`",
+        "пароль для сайта",
+        "x" * 60 + "yz",
+        "ana.lopez walks her dog",
+    ],
+)
+def test_any_other_long_password_is_accepted_whatever_it_is_made_of(password):
+    assert code_of(password, min_length=12) is None

@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+from job_kinds import BigArgs, EchoArgs, FailArgs, GateArgs
+from sqlalchemy import text
+
+from app.infra.database import Database
+from app.kit.clock import utc_now
+from app.models import Workspace
+from app.worker import kinds
+from app.worker.child import Child
+
+
+async def run(child: Child, queue: str = "default") -> bool:
+    return await asyncio.to_thread(child.run_next, queue)
+
+
+async def test_a_job_runs_and_keeps_its_result(child, add, look) -> None:
+    job_id = await add(EchoArgs(text="hello"))
+    assert await run(child)
+    job = await look(job_id)
+    assert (job.state, job.attempt, job.result) == ("completed", 1, {"text": "hello", "attempt": 1})
+    assert job.lease_token is None
+    assert job.started_at <= job.finished_at
+
+
+async def test_a_message_too_many_finds_nothing(child) -> None:
+    assert not await run(child)
+
+
+async def test_a_kind_that_this_release_does_not_know_stays_available(child, add, look, database) -> None:
+    unknown, newer = await add(EchoArgs()), await add(EchoArgs())
+    async with database.transaction() as session:
+        await session.execute(text("UPDATE jobs SET kind = 'other.thing' WHERE id = :id"), {"id": unknown})
+        await session.execute(text("UPDATE jobs SET args_version = 3 WHERE id = :id"), {"id": newer})
+    assert not await run(child)
+    assert {(await look(one)).state for one in (unknown, newer)} == {"available"}
+
+
+async def test_args_of_an_older_version_are_read(child, add, look, database) -> None:
+    job_id = await add(EchoArgs())
+    async with database.transaction() as session:
+        await session.execute(text("UPDATE jobs SET args_version = 1, args = '{\"words\": \"old\"}'"))
+    await run(child)
+    assert (await look(job_id)).result["text"] == "old"
+
+
+async def test_args_that_do_not_fit_are_a_permanent_error(child, add, look, database) -> None:
+    job_id = await add(EchoArgs())
+    async with database.transaction() as session:
+        await session.execute(text("UPDATE jobs SET args = '{\"nothing\": 1}'"))
+    await run(child)
+    job = await look(job_id)
+    assert (job.state, job.errors[0]["code"]) == ("discarded", "args_invalid")
+
+
+async def test_the_most_urgent_job_is_taken_first_and_among_equals_the_oldest(child, add, look) -> None:
+    late = await add(EchoArgs(), priority=9)
+    first = await add(EchoArgs())
+    second = await add(EchoArgs())
+    urgent = await add(EchoArgs(), priority=0)
+    order = []
+    for _ in range(4):
+        await run(child)
+        order += [one for one in (late, first, second, urgent) if (await look(one)).state == "completed" and one not in order]
+    assert order == [urgent, first, second, late]
+
+
+async def test_a_workspace_at_its_limit_does_not_hold_up_another(child, add, look, database: Database, settings) -> None:
+    async with database.transaction() as session:
+        busy, idle = Workspace(name="busy"), Workspace(name="idle")
+        session.add_all([busy, idle])
+    for _ in range(settings.job_workspace_limit + 1):
+        waiting = await add(EchoArgs(), workspace_id=busy.id, priority=0)
+    async with database.transaction() as session:
+        await session.execute(
+            text("UPDATE jobs SET state = 'running', lease_token = gen_random_uuid(), lease_until = now() + '1h' WHERE id <> :id"),
+            {"id": waiting},
+        )
+    other = await add(EchoArgs(), workspace_id=idle.id)
+    assert await run(child)
+    assert not await run(child)
+    assert ((await look(other)).state, (await look(waiting)).state) == ("completed", "available")
+
+
+async def test_cancelled_and_overdue_jobs_are_not_taken(child, add, database) -> None:
+    await add(EchoArgs(), deadline_at=utc_now() - timedelta(seconds=1))
+    cancelled = await add(EchoArgs())
+    async with database.transaction() as session:
+        await session.execute(text("UPDATE jobs SET cancel_requested_at = now() WHERE id = :id"), {"id": cancelled})
+    assert not await run(child)
+
+
+async def test_a_permanent_error_discards_with_its_code_and_result(child, add, look) -> None:
+    job_id = await add(FailArgs(how="permanent"))
+    await run(child)
+    job = await look(job_id)
+    assert (job.state, job.result) == ("discarded", {"tasks": 0})
+    assert [(error["attempt"], error["code"], error["message"]) for error in job.errors] == [(1, "no_such_thing", "There is none")]
+
+
+async def test_a_retry_waits_as_long_as_it_was_told_to(child, add, look) -> None:
+    job_id = await add(FailArgs(how="retry"))
+    await run(child)
+    job = await look(job_id)
+    assert (job.state, job.errors[0]["code"]) == ("scheduled", "busy")
+    assert timedelta(minutes=29) < job.run_at - utc_now() < timedelta(minutes=31)
+
+
+async def test_an_unexpected_error_is_retried_within_its_backoff_and_does_not_show_its_text(child, add, look) -> None:
+    job_id = await add(FailArgs(how="unexpected"))
+    await run(child)
+    job = await look(job_id)
+    assert job.state == "scheduled"
+    assert job.run_at - utc_now() <= timedelta(seconds=60)
+    assert (job.errors[0]["code"], job.errors[0]["message"]) == ("unexpected_error", "RuntimeError")
+
+
+async def test_the_last_attempt_discards(child, add, look, database) -> None:
+    job_id = await add(FailArgs(how="unexpected"))
+    for _ in range(3):
+        async with database.transaction() as session:
+            await session.execute(text("UPDATE jobs SET state = 'available', run_at = now()"))
+        assert await run(child)
+    job = await look(job_id)
+    assert (job.state, job.attempt, len(job.errors)) == ("discarded", 3, 3)
+
+
+async def test_a_result_over_64_kb_discards(child, add, look) -> None:
+    job_id = await add(BigArgs(size=65_536))
+    await run(child)
+    job = await look(job_id)
+    assert (job.state, job.errors[0]["code"], job.result) == ("discarded", "result_too_large", None)
+
+
+async def test_an_attempt_whose_lease_was_taken_writes_nothing(child, add, look, database, gate) -> None:
+    job_id = await add(GateArgs())
+    running = asyncio.create_task(run(child, "slow"))
+    await gate.started()
+    async with database.transaction() as session:  # another worker has it now
+        await session.execute(text("UPDATE jobs SET lease_token = :token, worker = 'other'"), {"token": uuid4()})
+    await gate.open()
+    await running
+    job = await look(job_id)
+    assert (job.state, job.worker, job.result) == ("running", "other", None)
+    async with database.session() as session:
+        assert await session.scalar(text("SELECT count(*) FROM job_effects")) == 0
+
+
+async def test_an_effect_counts_once_over_all_attempts(child, add, look, database, gate) -> None:
+    job_id = await add(GateArgs())
+    for expected in (True, False):
+        await gate.open()
+        await run(child, "slow")
+        assert (await look(job_id)).result["first"] is expected
+        async with database.transaction() as session:
+            await session.execute(text("UPDATE jobs SET state = 'available'"))
+
+
+async def test_cancelling_a_running_job_asks_it_to_stop(add, look, database, gate, settings) -> None:
+    child = Child(settings.model_copy(update={"job_heartbeat_seconds": 0.1}), "test", lambda: None)
+    job_id = await add(GateArgs())
+    running = asyncio.create_task(run(child, "slow"))
+    await gate.started()
+    async with database.transaction() as session:
+        await session.execute(text("UPDATE jobs SET cancel_requested_at = now()"))
+    await running
+    assert (await look(job_id)).state == "cancelled"
+    await asyncio.to_thread(child.close)
+
+
+async def test_the_heartbeat_keeps_the_lease_while_the_work_goes_on(add, look, gate, settings) -> None:
+    brief = settings.model_copy(update={"job_lease_seconds": 1.0, "job_heartbeat_seconds": 0.1})
+    child = Child(brief, "test", lambda: None)
+    job_id = await add(GateArgs())
+    running = asyncio.create_task(run(child, "slow"))
+    await gate.started()
+    first = (await look(job_id)).lease_until
+    while (await look(job_id)).lease_until <= first:
+        await asyncio.sleep(0.02)
+    await gate.open()
+    await running
+    assert (await look(job_id)).state == "completed"
+    await asyncio.to_thread(child.close)
+
+
+async def test_without_a_database_to_renew_it_the_attempt_ends_with_its_lease(add, look, gate, settings) -> None:
+    brief = settings.model_copy(update={"job_lease_seconds": 0.6, "job_heartbeat_seconds": 0.2})
+    child = Child(brief, "test", lambda: None)
+    child._heartbeat._line._url = "postgresql://127.0.0.1:1/none"
+    job_id = await add(GateArgs())
+    running = asyncio.create_task(run(child, "slow"))
+    await gate.started()
+    await running  # nobody opened the gate
+    assert (await look(job_id)).state == "running"
+    await asyncio.to_thread(child.close)
+
+
+async def test_a_job_is_given_back_at_shutdown_without_an_attempt_counted(add, look, gate, settings) -> None:
+    shutdown = threading.Event()
+    brief = settings.model_copy(update={"job_heartbeat_seconds": 0.1})
+    child = Child(brief, "test", lambda: 0.0 if shutdown.is_set() else None)
+    job_id = await add(GateArgs())
+    running = asyncio.create_task(run(child, "slow"))
+    await gate.started()
+    shutdown.set()
+    await running
+    job = await look(job_id)
+    assert (job.state, job.attempt, job.errors) == ("available", 0, [])
+    assert not await run(child, "slow")
+    await asyncio.to_thread(child.close)
+
+
+async def test_an_attempt_over_its_time_is_stopped_and_retried(add, look, gate, settings, monkeypatch: Any) -> None:
+    monkeypatch.setattr(GateArgs, "timeout", 0.2)
+    child = Child(settings.model_copy(update={"job_heartbeat_seconds": 0.1}), "test", lambda: None)
+    job_id = await add(GateArgs())
+    await run(child, "slow")
+    job = await look(job_id)
+    assert (job.state, job.errors[0]["code"]) == ("scheduled", "timeout")
+    await asyncio.to_thread(child.close)
+
+
+async def test_a_running_job_past_its_deadline_is_discarded(add, look, gate, settings) -> None:
+    child = Child(settings.model_copy(update={"job_heartbeat_seconds": 0.1}), "test", lambda: None)
+    job_id = await add(GateArgs(), deadline_at=utc_now() + timedelta(seconds=1))
+    await run(child, "slow")
+    job = await look(job_id)
+    assert (job.state, job.errors[0]["code"]) == ("discarded", "deadline_exceeded")
+    await asyncio.to_thread(child.close)
+
+
+async def test_a_child_lives_through_the_loss_of_its_connections(child, add, look, database) -> None:
+    await add(EchoArgs())
+    await run(child)
+    async with database.transaction() as session:
+        await session.execute(
+            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'taskapi-worker'")
+        )
+    job_id = await add(EchoArgs())
+    while not await run(child):
+        pass
+    assert (await look(job_id)).state == "completed"
+
+
+def test_what_may_be_enqueued_has_a_handler() -> None:
+    assert kinds.KINDS.keys() == kinds.HANDLERS.keys()

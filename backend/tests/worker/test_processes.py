@@ -1,0 +1,231 @@
+"""Real workers, real signals. Each test waits for events; what it counts is the rows."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psutil
+import pytest
+from job_kinds import DieArgs, EchoArgs, GateArgs, PlainArgs
+from redis.asyncio import Redis
+
+from app.infra.settings import Settings
+from app.models import Job
+
+HERE = Path(__file__).parent
+FINAL = {"completed", "cancelled", "discarded"}
+
+
+def environment(settings: Settings, **changes: str) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])]),
+        "DATABASE_URL": str(settings.database_url),
+        "REDIS_URL": str(settings.redis_url),
+        "REDIS_KEY_PREFIX": settings.redis_key_prefix,
+        "SECRET_KEY": settings.secret_key.get_secret_value(),
+        "STORAGE_DIR": settings.storage_dir,
+        "JOB_LEASE_SECONDS": "3",
+        "JOB_HEARTBEAT_SECONDS": "0.4",
+        "RECONCILER_INTERVAL": "0.3",
+        **changes,
+    }
+
+
+class WorkerUnderTest:
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.log: list[str] = []
+        self._ready = asyncio.Event()
+        self._reading = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        assert self.process.stdout is not None
+        async for line in self.process.stdout:
+            self.log.append(line.decode())
+            if " ready." in self.log[-1]:
+                self._ready.set()
+
+    async def ready(self) -> None:
+        ended = asyncio.create_task(self.process.wait())
+        await asyncio.wait({ended, asyncio.create_task(self._ready.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        assert self._ready.is_set(), "".join(self.log)
+        ended.cancel()
+
+    async def ended(self) -> int:
+        code = await self.process.wait()
+        await self._reading
+        return code
+
+    def signal_group(self, number: int) -> None:
+        os.killpg(self.process.pid, number)
+
+
+@pytest.fixture
+async def start(settings: Settings) -> AsyncIterator[Callable[..., Awaitable[WorkerUnderTest]]]:
+    workers: list[WorkerUnderTest] = []
+
+    async def start(**changes: str) -> WorkerUnderTest:
+        command = ["-m", "celery", "-A", "worker_app", "worker", "--without-gossip", "--without-mingle", "--without-heartbeat"]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *command,
+            env=environment(settings, **changes),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+        worker = WorkerUnderTest(process)
+        workers.append(worker)
+        await worker.ready()
+        return worker
+
+    yield start
+    for worker in workers:
+        if worker.process.returncode is None:
+            worker.signal_group(signal.SIGCONT)
+            worker.signal_group(signal.SIGKILL)
+        await worker.ended()
+
+
+@pytest.fixture
+def finished(look) -> Callable[[UUID], Awaitable[Job]]:
+    async def finished(job_id: UUID) -> Job:
+        while (job := await look(job_id)).state not in FINAL:
+            await asyncio.sleep(0.05)
+        return job
+
+    return finished
+
+
+async def test_a_job_of_a_killed_worker_runs_again_on_another(start, add, finished, gate) -> None:
+    first = await start()
+    job_id = await add(GateArgs())
+    await gate.started()
+    first.signal_group(signal.SIGKILL)
+    await first.ended()
+    await start()
+    assert (await gate.started())[:2] == (str(job_id), 2)
+    await gate.open()
+    job = await finished(job_id)
+    assert (job.state, job.deaths, job.errors[0]["code"]) == ("completed", 1, "lease_expired")
+
+
+async def test_the_job_of_a_killed_pool_process_runs_again_at_once_and_its_neighbour_goes_on(start, add, finished, gate) -> None:
+    await start(JOB_LEASE_SECONDS="600", JOB_HEARTBEAT_SECONDS="1")
+    one, other = await add(GateArgs()), await add(GateArgs())
+    pids = {UUID(job_id): pid for job_id, _, pid in [await gate.started(), await gate.started()]}
+    os.kill(pids[one], signal.SIGKILL)
+    assert (await gate.started())[:2] == (str(one), 2)
+    await gate.open()
+    await gate.open()
+    again, neighbour = await finished(one), await finished(other)
+    assert (again.state, again.errors[0]["code"]) == ("completed", "worker_died")
+    assert (neighbour.state, neighbour.attempt, neighbour.result["pid"]) == ("completed", 1, pids[other])
+
+
+async def test_a_frozen_worker_that_wakes_up_changes_nothing(start, add, finished, gate) -> None:
+    frozen = await start()
+    job_id = await add(GateArgs())
+    await gate.started()
+    frozen.signal_group(signal.SIGSTOP)
+    await start()
+    _, attempt, pid = await gate.started()
+    assert attempt == 2
+    frozen.signal_group(signal.SIGCONT)
+    await gate.open()
+    await gate.open()
+    job = await finished(job_id)
+    assert (job.state, job.attempt, job.result["pid"]) == ("completed", 2, pid)
+
+
+async def test_sigterm_lets_a_job_end(start, add, finished, gate) -> None:
+    worker = await start(GRACEFUL_SECONDS="15")
+    job_id = await add(GateArgs())
+    await gate.started()
+    worker.process.send_signal(signal.SIGTERM)
+    await gate.open()
+    assert await worker.ended() == 0
+    job = await finished(job_id)
+    assert (job.state, job.attempt) == ("completed", 1)
+
+
+async def test_sigterm_gives_a_long_job_back_without_counting_the_attempt(start, add, look, gate) -> None:
+    worker = await start(GRACEFUL_SECONDS="0.5")
+    job_id = await add(GateArgs())
+    await gate.started()
+    worker.process.send_signal(signal.SIGTERM)
+    assert await worker.ended() == 0
+    job = await look(job_id)
+    assert (job.state, job.attempt, job.deaths, job.errors) == ("available", 0, 0, [])
+
+
+async def test_sigterm_to_the_whole_group_loses_nothing(start, add, look, gate) -> None:
+    worker = await start()
+    job_id = await add(GateArgs())
+    await gate.started()
+    worker.signal_group(signal.SIGTERM)
+    await worker.ended()
+    job = await look(job_id)
+    assert (job.state, job.attempt, job.deaths) == ("available", 0, 0)
+
+
+async def test_nothing_is_left_of_a_worker_that_was_killed(start, add, gate) -> None:
+    worker = await start()
+    await add(GateArgs())
+    await gate.started()
+    family = psutil.Process(worker.process.pid).children(recursive=True)
+    assert len(family) == 3  # two pool processes and the reconciler
+    worker.process.kill()
+    psutil.wait_procs(family, timeout=30)
+    assert not any(process.is_running() for process in family)
+
+
+async def test_a_flushed_redis_loses_no_job(start, add, finished, settings: Settings) -> None:
+    worker = await start()
+    worker.signal_group(signal.SIGSTOP)
+    jobs = [await add(EchoArgs()) for _ in range(20)]
+    async with Redis.from_url(str(settings.redis_url)) as redis:
+        await redis.flushdb()
+        worker.signal_group(signal.SIGCONT)
+        await redis.flushdb()
+    assert {(await finished(job_id)).state for job_id in jobs} == {"completed"}
+
+
+async def test_forged_and_garbled_messages_change_nothing(start, add, finished, settings: Settings) -> None:
+    worker = await start()
+    before = {process.pid for process in psutil.Process(worker.process.pid).children()}
+    forged: list[Any] = [
+        b"\xff\x00 not json", "[1, 2]", '"text"', "null", "{}", "[" * 5000, '{"body": 7, "headers": {"task": "os.system"}}',
+        '{"headers": {"task": "run_next", "id": "x", "timelimit": [0.01, 0.01], "eta": "2999-01-01T00:00:00Z"}, "body": "W10="}',
+    ]  # fmt: skip
+    async with Redis.from_url(str(settings.redis_url)) as redis:
+        for item in forged * 3:
+            await redis.lpush(f"{settings.redis_key_prefix}default", item)
+    job_id = await add(EchoArgs(text="still here"))
+    job = await finished(job_id)
+    assert (job.state, job.attempt) == ("completed", 1)
+    assert before == {process.pid for process in psutil.Process(worker.process.pid).children()}, "".join(worker.log)
+
+
+async def test_a_plain_handler_over_its_time_is_ended_with_its_process(start, add, finished) -> None:
+    await start()
+    endless = await finished(await add(PlainArgs(seconds=600)))
+    assert (endless.state, [error["code"] for error in endless.errors]) == ("discarded", ["timeout"])
+    assert (await finished(await add(PlainArgs(seconds=0.1)))).state == "completed"
+
+
+async def test_a_job_that_kills_its_process_is_put_aside_and_the_others_are_done(start, add, finished) -> None:
+    await start()
+    poison = await add(DieArgs())
+    others = [await add(EchoArgs()) for _ in range(20)]
+    assert {(await finished(job_id)).state for job_id in others} == {"completed"}
+    job = await finished(poison)
+    assert (job.state, job.deaths, job.errors[-1]["code"]) == ("discarded", 3, "poison")

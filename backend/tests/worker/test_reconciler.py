@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import asyncio
+import os
+from datetime import timedelta
+
+import pytest
+from job_kinds import EchoArgs, GateArgs
+from sqlalchemy import text
+
+from app.infra import broker as broker_module
+from app.infra.broker import Broker
+from app.kit.clock import utc_now
+from app.worker import kinds
+from app.worker.reconciler import Duty, Reconciler
+
+
+@pytest.fixture
+def hold(database):
+    """Makes a job one that a worker holds: its lease in seconds, and whose it is."""
+
+    async def hold(job_id, seconds: float, worker: str = "elsewhere/1", **columns) -> None:
+        more = "".join(f", {name} = {value}" for name, value in columns.items())
+        async with database.transaction() as session:
+            await session.execute(
+                text(
+                    "UPDATE jobs SET state = 'running', attempt = attempt + 1, lease_token = gen_random_uuid(), started_at = now(),"
+                    f" worker = :worker, lease_until = now() + make_interval(secs => :seconds){more} WHERE id = :id"
+                ),
+                {"id": job_id, "seconds": seconds, "worker": worker},
+            )
+
+    return hold
+
+
+async def test_a_due_job_becomes_available(reconciler, add, look, database) -> None:
+    due = await add(EchoArgs(), run_at=utc_now() + timedelta(hours=1))
+    later = await add(EchoArgs(), run_at=utc_now() + timedelta(hours=1))
+    async with database.transaction() as session:
+        await session.execute(text("UPDATE jobs SET run_at = now() WHERE id = :id"), {"id": due})
+    await reconciler.round()
+    assert ((await look(due)).state, (await look(later)).state) == ("available", "scheduled")
+
+
+async def test_the_next_round_comes_when_the_next_job_is_due(reconciler, add) -> None:
+    await add(EchoArgs(), run_at=utc_now() + timedelta(seconds=1))
+    assert await reconciler.round() <= 1
+
+
+async def test_a_lease_that_is_over_gives_the_job_to_another_attempt(reconciler, add, look, hold) -> None:
+    over, held = await add(EchoArgs()), await add(EchoArgs())
+    await hold(over, -1)
+    await hold(held, 60)
+    await reconciler.round()
+    job = await look(over)
+    assert (job.state, job.attempt, job.deaths, job.lease_token) == ("available", 1, 1, None)
+    assert (job.errors[0]["code"], job.errors[0]["attempt"]) == ("lease_expired", 1)
+    assert (await look(held)).state == "running"
+
+
+async def test_a_process_that_is_gone_does_not_keep_its_job_for_the_lease(settings, add, look, hold) -> None:
+    mine = Reconciler(settings, Duty("here", os.getpid(), ["default"], kinds.known()))
+    living = await asyncio.create_subprocess_exec("sleep", "60")
+    gone = await asyncio.create_subprocess_exec("true")
+    await gone.wait()
+    dead_job, live_job, foreign = [await add(EchoArgs()) for _ in range(3)]
+    await hold(dead_job, 60, f"here/{gone.pid}")
+    await hold(live_job, 60, f"here/{living.pid}")
+    await hold(foreign, 60, f"elsewhere/{gone.pid}")
+    await mine.round()
+    job = await look(dead_job)
+    assert (job.state, job.errors[0]["code"]) == ("available", "worker_died")
+    assert {(await look(one)).state for one in (live_job, foreign)} == {"running"}
+    living.kill()
+    await living.wait()
+    mine.close()
+
+
+async def test_a_job_that_kills_its_workers_is_discarded(reconciler, add, look, hold) -> None:
+    job_id = await add(GateArgs())
+    for _ in range(3):
+        await hold(job_id, -1)
+        await reconciler.round()
+    job = await look(job_id)
+    assert (job.state, job.deaths, job.errors[-1]["code"]) == ("discarded", 3, "poison")
+    assert job.finished_at is not None
+
+
+@pytest.mark.parametrize(
+    ("columns", "state"),
+    [
+        ({"max_attempts": 1}, "discarded"),
+        ({"deadline_at": "now()"}, "discarded"),
+        ({"cancel_requested_at": "now()"}, "cancelled"),
+    ],
+)
+async def test_a_lost_attempt_that_must_not_be_repeated_ends_the_job(reconciler, add, look, hold, columns, state) -> None:
+    job_id = await add(EchoArgs())
+    await hold(job_id, -1, **columns)
+    await reconciler.round()
+    assert (await look(job_id)).state == state
+
+
+async def test_a_waiting_job_past_its_deadline_is_discarded(reconciler, add, look) -> None:
+    job_id = await add(EchoArgs(), deadline_at=utc_now() - timedelta(seconds=1))
+    await reconciler.round()
+    job = await look(job_id)
+    assert (job.state, job.errors[0]["code"]) == ("discarded", "deadline_exceeded")
+
+
+async def test_a_parent_without_a_lease_is_not_taken_for_lost(reconciler, add, look, database) -> None:
+    job_id = await add(EchoArgs())
+    async with database.transaction() as session:
+        await session.execute(text("UPDATE jobs SET state = 'running'"))
+    await reconciler.round()
+    assert (await look(job_id)).state == "running"
+
+
+async def test_missing_tokens_are_sent_and_only_those(reconciler, add, broker: Broker) -> None:
+    for _ in range(3):
+        await add(EchoArgs())
+    await add(GateArgs())
+    await add(EchoArgs(), run_at=utc_now() + timedelta(hours=1))
+    broker.send({"default": 1})
+    await reconciler.round()
+    await reconciler.round()
+    assert broker.depths(["default", "slow", "email"]) == {"default": 3, "slow": 1, "email": 0}
+
+
+async def test_no_token_for_a_kind_that_nobody_here_knows(reconciler, add, database, broker: Broker) -> None:
+    await add(EchoArgs())
+    async with database.transaction() as session:
+        await session.execute(text("UPDATE jobs SET kind = 'other.thing'"))
+    await reconciler.round()
+    assert broker.depths(["default"]) == {"default": 0}
+
+
+async def test_a_backlog_is_not_poured_into_redis(reconciler, add, database, broker: Broker) -> None:
+    await add(EchoArgs())
+    async with database.transaction() as session:
+        await session.execute(
+            text(
+                "INSERT INTO jobs (id, kind, queue, args_version, args, state, max_attempts)"
+                " SELECT gen_random_uuid(), kind, queue, args_version, args, state, max_attempts FROM jobs, generate_series(1, 1500)"
+            )
+        )
+    await reconciler.round()
+    assert broker.depths(["default"]) == {"default": broker_module.TOKENS_CAP}
+
+
+async def test_two_reconcilers_rescue_a_job_once(settings, add, look, hold) -> None:
+    pair = [Reconciler(settings, Duty("test", 1, ["default"], kinds.known())) for _ in range(2)]
+    jobs = [await add(EchoArgs()) for _ in range(20)]
+    for job_id in jobs:
+        await hold(job_id, -1)
+    await asyncio.gather(*(one.round() for one in pair))
+    assert [(job.state, job.deaths) for job in [await look(one) for one in jobs]] == [("available", 1)] * 20
+    for one in pair:
+        one.close()
+
+
+async def test_without_redis_the_rows_are_put_in_order_all_the_same(settings, add, look, hold) -> None:
+    nowhere = settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
+    reconciler = Reconciler(nowhere, Duty("test", 1, ["default"], kinds.known()))
+    job_id = await add(EchoArgs())
+    await hold(job_id, -1)
+    await reconciler.round()
+    assert (await look(job_id)).state == "available"
+    reconciler.close()
