@@ -89,10 +89,10 @@ PYTHON
 
 fail() {
     say "$1"
-    compose ps --all >&2 || true
+    compose --ansi never ps --all >&2 || true
     for service in migrate web celery_worker celery_beat nginx; do
         say "--- the last of $service"
-        compose logs --no-color --tail 40 "$service" >&2 || true
+        compose --ansi never logs --tail 40 "$service" >&2 || true
     done
     exit 1
 }

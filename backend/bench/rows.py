@@ -65,7 +65,9 @@ async def load(database_url: str, *, users: int, per_user: int, say: Callable[[s
             tasks = list(_task_rows(random.Random(user), per_user, user_id, inbox))
             await connection.copy_records_to_table("tasks", records=tasks, columns=_COLUMNS)
             links = _label_rows(random.Random(user), tasks, labels)
-            await connection.copy_records_to_table("task_labels", records=links, columns=("task_id", "label_id", "workspace_id"))
+            await connection.copy_records_to_table(
+                "task_labels", records=links, columns=("task_id", "label_id", "workspace_id")
+            )
             say(f"loaded {per_user} tasks of user {user + 1} of {users}")
             if user < NAMED_USERS:
                 ids = [str(task[0]) for task in tasks]

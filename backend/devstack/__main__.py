@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,9 +25,13 @@ def main(command: str, arguments: list[str]) -> int:
         case "test":
             # Later options win: `-n0` and the like of the caller's count.
             workers = ["-n", "logical", "--maxprocesses", "4"]
-            return _with_servers([*PYTHON, "-m", "pytest", *workers, *arguments], durable=False)
+            with _servers(durable=False) as environment:
+                pytest = [*PYTHON, "-m", "pytest", *workers, *arguments]
+                # The only signal that pytest cleans up after.
+                return run_in_foreground(pytest, cwd=BACKEND, env=environment, on_terminate=signal.SIGINT)
         case "bench":
-            return _with_servers([*PYTHON, "-m", "bench", *arguments], durable=True)
+            with _servers(durable=True) as environment:
+                return run_in_foreground([*PYTHON, "-m", "bench", *arguments], cwd=Path.cwd(), env=environment)
         case "demo" if not arguments:
             return _demo()
         case "taskapi":
@@ -43,14 +48,15 @@ def _port() -> int:
     return int(text)
 
 
-def _with_servers(command: list[str], *, durable: bool) -> int:
-    """Run `command` with TEST_DATABASE_URL (a superuser's) and TEST_REDIS_URL: the caller's, or private ones."""
+@contextlib.contextmanager
+def _servers(*, durable: bool) -> Iterator[dict[str, str]]:
+    """An environment with TEST_DATABASE_URL (a superuser's) and TEST_REDIS_URL: the caller's, or of private servers."""
     environment = dict(os.environ)
-    with contextlib.ExitStack() as stack:
-        if not (environment.get("TEST_DATABASE_URL") and environment.get("TEST_REDIS_URL")):
-            database_url, redis_url = stack.enter_context(private_servers(durable=durable))
-            environment |= {"TEST_DATABASE_URL": database_url, "TEST_REDIS_URL": redis_url}
-        return run_in_foreground(command, cwd=BACKEND, env=environment)
+    if environment.get("TEST_DATABASE_URL") and environment.get("TEST_REDIS_URL"):
+        yield environment
+        return
+    with private_servers(durable=durable) as (database_url, redis_url):
+        yield environment | {"TEST_DATABASE_URL": database_url, "TEST_REDIS_URL": redis_url}
 
 
 def _running_environment() -> dict[str, str] | None:

@@ -136,8 +136,13 @@ def _repeat(name: str, stream: IO[bytes]) -> None:
             say(line.decode(errors="replace").rstrip(), name)
 
 
-def run_in_foreground(command: list[str], *, cwd: Path, env: dict[str, str]) -> int:
-    """Run `command` on our terminal and return its exit code. Whoever asks us to stop, asks it too."""
+def run_in_foreground(
+    command: list[str], *, cwd: Path, env: dict[str, str], on_terminate: signal.Signals = signal.SIGTERM
+) -> int:
+    """Run `command` on our terminal and return its exit code, as a shell would.
+
+    Whoever asks us to stop asks it too; when that is by SIGTERM or SIGHUP, it is told by `on_terminate`.
+    """
     # At a terminal Ctrl-C reaches the whole foreground group by itself, and the command may read the keyboard.
     # Without one it gets a group of its own, so that it is told once, by us.
     terminal = sys.stdin is not None and sys.stdin.isatty()
@@ -145,8 +150,9 @@ def run_in_foreground(command: list[str], *, cwd: Path, env: dict[str, str]) -> 
 
     def forward(number: int, _frame: FrameType | None) -> None:
         if process and not (terminal and number == signal.SIGINT):
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number if number == signal.SIGINT else on_terminate)
 
     on_stop_signal(forward)
     process = subprocess.Popen(launch(command, signal.SIGINT), cwd=cwd, env=env, process_group=None if terminal else 0)
-    return process.wait()
+    code = process.wait()
+    return code if code >= 0 else 128 - code

@@ -162,3 +162,20 @@ def sign_up(client: httpx2.AsyncClient, app: FastAPI) -> SignUp:
         )
 
     return make
+
+
+@pytest.fixture
+async def ada(sign_up: SignUp) -> Account:
+    return await sign_up("ada@example.com")
+
+
+@pytest.fixture
+async def bob(sign_up: SignUp) -> Account:
+    return await sign_up("bob@example.com")
+
+
+@pytest.fixture
+def api(client: httpx2.AsyncClient, ada: Account) -> httpx2.AsyncClient:
+    """The client, signed in as Ada."""
+    client.headers.update(ada.headers)
+    return client

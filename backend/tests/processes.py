@@ -24,9 +24,8 @@ class Process:
         self._news = asyncio.Condition()
         self._reader = asyncio.create_task(self._read())
 
-    @property
-    def port(self) -> int:
-        return next(event["port"] for event in self.events if event["event"] == "listening")
+    async def port(self) -> int:
+        return int((await self.event("listening"))["port"])
 
     def send(self, signal: int) -> None:
         self._process.send_signal(signal)

@@ -25,12 +25,14 @@ _SAID_ELSEWHERE = {"id", "workspace_id", "version", "created_at", "updated_at"}
 
 
 def _entry(row: Any, version: int, action: str, before: Fields | None, after: Fields | None) -> Entry:
-    # A resource is named like its class.
-    return Entry(row.workspace_id, type(row).__name__.lower(), row.id, version, action, before, after)
+    # A resource is named like its class; what hangs on a task says so.
+    task_id = getattr(row, "task_id", None)
+    return Entry(row.workspace_id, type(row).__name__.lower(), row.id, version, action, before, after, task_id)
 
 
 def _values(row: Base) -> dict[str, Any]:
-    names = [name for name in row.__table__.columns.keys() if name not in _SAID_ELSEWHERE]  # noqa: SIM118  no mapping
+    columns = [column for column in row.__table__.columns if column.computed is None]
+    names = [column.name for column in columns if column.name not in _SAID_ELSEWHERE]
     return {name: value for name in names if (value := getattr(row, name)) is not None}
 
 

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 import structlog
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from app.core.exception_handlers import answer
 from app.infra import logging
@@ -46,6 +46,8 @@ _STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=63072000; includeSu
 _CLOSE = (b"connection", b"close")
 _SECURITY_NAMES = frozenset(name for name, _ in SECURITY_HEADERS)
 
+CLIENT_CLOSED_REQUEST = 499
+"""Logged and counted where the client left before an answer; nginx's word for it."""
 PROBES = frozenset({"/health", "/health/live", "/health/ready", "/health/startup"})
 """Asked by address, and at any time: neither the host nor the phase of the process matters."""
 _ONCE = (b"host", b"authorization", b"content-type", b"content-length", b"content-encoding", b"x-request-id")
@@ -116,6 +118,9 @@ class HttpMiddleware:
                     # The client may or may not send the body now: what follows could be taken for a request.
                     exchange.extra.append(_CLOSE)
                 await render(refusal, request_id)(scope, receive, exchange.send)
+        except ClientDisconnect:
+            # Nobody is there to be answered, or the answer was 413 already.
+            log.debug("client_disconnected")
         except Exception as error:
             # Only what the handlers inside could not answer: the answer had begun, or they failed.
             response = answer(Request(scope), error)
@@ -124,7 +129,7 @@ class HttpMiddleware:
             await response(scope, receive, exchange.send)
         finally:
             self._open -= 1
-            self._record(scope, method, path, exchange.status, time.perf_counter() - started)
+            self._record(scope, method, path, exchange.status or CLIENT_CLOSED_REQUEST, time.perf_counter() - started)
             logging.unbind(token)
 
     def _extra_headers(self, scope: Scope, request_id: str) -> list[tuple[bytes, bytes]]:

@@ -79,4 +79,6 @@ class PasswordHasher:
 def _step_back() -> None:
     # Linux schedules each thread by its own niceness: hashing takes what requests leave over.
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        thread = threading.get_native_id()
+        # From where the process stands: one that was started nicer still may not be raised.
+        os.setpriority(os.PRIO_PROCESS, thread, min(os.getpriority(os.PRIO_PROCESS, thread) + _NICE, 19))

@@ -70,6 +70,13 @@ _SECRETS = re.compile(
 )
 
 
+_SIGNS = (
+    "password", "passwd", "secret", "token", "authorization", "cookie", "api_key", "api-key", "apikey", "dsn", "_url",
+    "bearer ", "basic ", "://", "eyj", "rt_",
+)  # fmt: skip
+"""A line without any of these, in small letters, cannot match; looking for them costs a hundredth of the pattern."""
+
+
 def _hide(match: re.Match[str]) -> str:
     return f"{match[match.lastgroup] if match.lastgroup else ''}[redacted]"
 
@@ -79,7 +86,10 @@ def redact(line: str) -> str:
 
     It works on what was rendered, so that nested fields, messages and tracebacks are treated alike; JSON stays JSON.
     """
-    return _SECRETS.sub(_hide, line)
+    small = line.lower()
+    if any(sign in small for sign in _SIGNS):
+        return _SECRETS.sub(_hide, line)
+    return line
 
 
 def _add_context(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -138,7 +148,9 @@ class _StdoutHandler(logging.Handler):
 
 
 def configure(level: str, style: Literal["json", "console"]) -> None:
-    """Sends the events of structlog and of the standard library to stdout; may be called again."""
+    """Sends the events of structlog and of the standard library to stdout. For the start of a process: a logger keeps
+    the level and style that it found at its first event.
+    """
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
     threshold = logging.getLevelNamesMapping()[level]
@@ -152,7 +164,7 @@ def configure(level: str, style: Literal["json", "console"]) -> None:
         processors=[*before, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=lambda *_: _Stdout(),
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=True,
     )
     handler = _StdoutHandler()
     handler.setFormatter(

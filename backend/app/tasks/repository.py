@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
+from app.changes.editing import edit_tasks
 from app.infra.statements import Statement
 from app.models import Change, Label, Project, Section, Task, TaskAssignee, TaskLabel, WorkspaceMember
 
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import RowMapping, Select, Table
     from sqlalchemy.ext.asyncio import AsyncSession
+
+    from app.changes.recorder import Actor
 
 COLUMNS = (
     "id", "key", "workspace_id", "project_id", "section_id", "parent_id", "title", "description", "status", "priority",
@@ -278,15 +281,13 @@ def _subtree(root: ColumnElement[bool], link: Any) -> Any:
     return top.union(select(child.c.id).where(child.c.parent_id == top.c.id, link(child)))
 
 
-async def trash(session: AsyncSession, task_ids: Sequence[UUID], actor: Mapping[str, Any]) -> int:
-    """Puts tasks and their subtasks into the trash in one go. Returns how many."""
+async def trash(session: AsyncSession, task_ids: Sequence[UUID], actor: Actor) -> None:
+    """Puts tasks and their subtasks into the trash in one go."""
     subtree = _subtree(_tasks.c.id.in_(task_ids), lambda child: child.c.deleted_at.is_(None))
-    return await _set_together(
-        session, _tasks.c.id.in_(select(subtree.c.id)), {"deleted_at": func.now()}, "deleted", actor
-    )
+    await edit_tasks(session, actor, Task.id.in_(select(subtree.c.id)), {"deleted_at": func.now()}, "deleted")
 
 
-async def restore(session: AsyncSession, task_id: UUID, actor: Mapping[str, Any]) -> int:
+async def restore(session: AsyncSession, task_id: UUID, actor: Actor) -> None:
     """Takes a task out of the trash, with the subtasks that went there in the same go."""
     operation = select(Change.operation_id).where(
         Change.resource == "task", Change.resource_id == task_id, Change.action == "deleted"
@@ -298,26 +299,7 @@ async def restore(session: AsyncSession, task_id: UUID, actor: Mapping[str, Any]
     subtree = _subtree(
         _tasks.c.id == task_id, lambda child: and_(child.c.deleted_at.is_not(None), child.c.id.in_(together))
     )
-    return await _set_together(session, _tasks.c.id.in_(select(subtree.c.id)), {"deleted_at": None}, "restored", actor)
-
-
-async def _set_together(
-    session: AsyncSession, condition: ColumnElement[bool], new: Mapping[str, Any], action: str, actor: Mapping[str, Any]
-) -> int:
-    # Locked in id order first, so that two of these never wait for each other in a circle.
-    locked = select(*_tasks.c[COLUMNS]).where(condition).order_by(_tasks.c.id).with_for_update().cte("old")
-    written = (
-        update(_tasks)
-        .where(_tasks.c.id == locked.c.id)
-        .values(**new, version=locked.c.version + 1, updated_at=func.clock_timestamp())
-        .returning(*_tasks.c[COLUMNS])
-        .cte("written")
-    )
-    was = _json_of(locked, list(new))
-    before = select(was).where(locked.c.id == written.c.id).correlate(written).scalar_subquery()
-    change = _change_of(written, action, before, _json_of(written, list(new))).cte("change")
-    rows = await session.execute(select(func.count()).select_from(written).add_cte(change), dict(actor))
-    return int(rows.scalar_one())
+    await edit_tasks(session, actor, Task.id.in_(select(subtree.c.id)), {"deleted_at": None}, "restored")
 
 
 # --- references ------------------------------------------------------------------------------------------------------

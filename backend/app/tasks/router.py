@@ -11,6 +11,7 @@ from app.infra.settings import Settings
 from app.kit.clock import utc_now
 from app.kit.schema import Limit
 from app.tasks import bulk, history, pages, service
+from app.tasks.comments import router as comments
 from app.tasks.schemas import (
     BULK,
     CHANGE_PAGE,
@@ -186,3 +187,6 @@ async def read_history(
 ) -> Response:
     """Who changed what, newest first: the task and its comments."""
     return json_answer(CHANGE_PAGE, await history.page(session, caller.scope, task_id, limit, cursor, cursors))
+
+
+router.include_router(comments.router)

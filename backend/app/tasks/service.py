@@ -251,7 +251,7 @@ async def delete(session: AsyncSession, writer: Writer, task_id: UUID, versions:
     writer.scope.require(current["workspace_id"])
     if versions is not None and current["version"] not in versions:
         raise Stale(current["version"])
-    await repository.trash(session, [task_id], writer.actor.columns())
+    await repository.trash(session, [task_id], writer.actor)
 
 
 async def trashed(work: Work, scope: Scope, task_id: UUID) -> Mapping[str, Any]:
@@ -274,7 +274,7 @@ async def restore(work: Work, writer: Writer, task_id: UUID) -> Mapping[str, Any
     writer.scope.require(task["workspace_id"])
     if await repository.project_for(session, task["project_id"], None, [task["workspace_id"]]) is None:
         raise ProjectGone
-    await repository.restore(session, task_id, writer.actor.columns())
+    await repository.restore(session, task_id, writer.actor)
     if task["parent_id"] and not await repository.ancestors(session, task["parent_id"], task["workspace_id"]):
         return await _write(work, writer, task_id, {"parent_id": None}, None, "updated")
     return await get(work, writer.scope, task_id)

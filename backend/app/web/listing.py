@@ -54,7 +54,7 @@ class Listing:
 
         Raises InvalidInput for an unknown or repeated sort key and for a cursor of another query.
         """
-        orders = self._orders(query.sort or self._sort)
+        orders = self._orders(self._sort if query.sort is None else query.sort)
         words = query.model_dump_json(exclude={"cursor", "limit", "count"})
         binding = f"{self._name}{caller_id}{words}"
         values = dict(filters)

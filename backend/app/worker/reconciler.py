@@ -17,6 +17,7 @@ import psutil
 import structlog
 from pydantic_core import from_json, to_json
 
+from app.infra import logging
 from app.infra.broker import TOKENS_CAP, Broker, BrokerError
 from app.infra.settings import Settings
 from app.infra.statements import Statement
@@ -146,7 +147,9 @@ def main() -> None:
     # The worker decides when: a Ctrl-C or a stop of the whole process group reaches it too.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    asyncio.run(_serve(Settings(), Duty(**from_json(sys.argv[1]))))
+    settings = Settings()
+    logging.configure(settings.log_level, settings.log_format)
+    asyncio.run(_serve(settings, Duty(**from_json(sys.argv[1]))))
     os._exit(0)  # a thread that waits for Redis must not keep the process
 
 

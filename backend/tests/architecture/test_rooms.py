@@ -9,8 +9,6 @@ import pytest
 from tools.reference import BACKEND, ROOT
 
 ROOMS = sorted(path.name for path in (BACKEND / "app").iterdir() if (path / "__init__.py").exists())
-PARTS = {"router", "dependencies", "service", "repository", "schemas", "job_args", "jobs", "errors"}
-"""What the files of a feature are called; a further file is named after the noun that it holds."""
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -41,13 +41,13 @@ def closed_port() -> int:
 
 
 async def get(process: Process, path: str) -> httpx2.Response:
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{process.port}") as client:
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{await process.port()}") as client:
         return await client.get(path)
 
 
 async def raw(process: Process, request: bytes) -> bytes:
     """All that the server sends until it closes the connection."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", process.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", await process.port())
     writer.write(request)
     async with asyncio.timeout(20):
         answer = await reader.read()
@@ -93,7 +93,8 @@ async def test_no_request_on_an_open_connection_is_cut_by_a_stop(serve: Serve) -
 
     async with serve() as api:
         await api.event("started")
-        clients = [asyncio.create_task(client(api.port)) for _ in range(20)]
+        port = await api.port()
+        clients = [asyncio.create_task(client(port)) for _ in range(20)]
         await get(api, "/health/live")
         api.send(signal.SIGTERM)
         assert await asyncio.gather(*clients) == ["told"] * 20

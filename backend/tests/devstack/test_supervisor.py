@@ -192,12 +192,9 @@ def test_a_second_run_on_the_same_state_directory_says_so(run):
 def test_the_product_command_line_works_on_the_running_stack(run):
     stack = run()
     stack.wait_for("^ready +http")
-    behind = run(state_dir=stack.state_dir, command=["-m", "devstack", "taskapi", "migrate", "--check"])
-    assert behind.wait() == 1
-    migrate = run(state_dir=stack.state_dir, command=["-m", "devstack", "migrate"])
+    migrate = run(state_dir=stack.state_dir, command=["-m", "devstack", "taskapi", "migrate"])
     assert migrate.wait() == 0, migrate.output
-    current = run(state_dir=stack.state_dir, command=["-m", "devstack", "taskapi", "migrate", "--check"])
-    assert current.wait() == 0, current.output
+    assert "schema migrated from empty" in migrate.output
 
 
 def test_without_a_running_stack_the_product_command_line_says_what_is_missing(run):

@@ -122,7 +122,10 @@ async def test_another_persons_task_is_not_found_by_any_route(api, make, bob, cl
         await client.patch(path, json={"title": "x"}, headers=bob.headers),
         await client.delete(path, headers=bob.headers),
         await client.get(f"{path}/history", headers=bob.headers),
-        *[await client.post(f"{path}/{act}", headers=bob.headers) for act in ("restore", "archive", "complete", "reopen")],
+        *[
+            await client.post(f"{path}/{act}", headers=bob.headers)
+            for act in ("restore", "archive", "complete", "reopen")
+        ],
     ]
     missing = await client.get(NOWHERE, headers=bob.headers)
 
@@ -273,7 +276,9 @@ async def test_two_moves_at_once_cannot_close_a_circle(api, make):
 
 async def test_expand_adds_the_objects_beside_their_ids_and_drops_the_tag(api, ada):
     await api.post("/labels", json={"name": "Home", "color": "#00ff00"})
-    task = (await api.post("/tasks", json={"title": "t", "labels": ["home"], "assignee_ids": [str(ada.user_id)]})).json()
+    task = (
+        await api.post("/tasks", json={"title": "t", "labels": ["home"], "assignee_ids": [str(ada.user_id)]})
+    ).json()
 
     answer = await api.get(f"/tasks/{task['id']}", params={"expand": "labels,project,assignees"})
 

@@ -93,6 +93,7 @@ async def start(settings: Settings) -> AsyncIterator[Callable[..., Awaitable[Wor
             worker.signal_group(signal.SIGCONT)
             worker.signal_group(signal.SIGKILL)
         await worker.ended()
+        print("".join(worker.log))  # shown with a failure only
 
 
 @pytest.fixture

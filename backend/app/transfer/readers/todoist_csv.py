@@ -92,7 +92,7 @@ class _Reading:
             if record.broken or not self._is_sound(record.number, cells):
                 self._lose(record)
                 continue
-            match cells["TYPE"].strip().lower():
+            match cells.get("TYPE", "").strip().lower():
                 case "task":
                     self._add_task(record.number, cells)
                 case "section":
