@@ -59,13 +59,13 @@ def _database_of_worker() -> Iterator[str]:
 async def database_url(_database_of_worker: str) -> AsyncIterator[str]:
     """The address of an empty, migrated database; emptied again after the test."""
     yield _database_of_worker
-    tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
     connection = await asyncpg.connect(_database_of_worker)
     # What a test left running must not keep the next one waiting.
     await connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
-    await connection.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+    # Not TRUNCATE, which makes new files for each table and index: 0.4 s against 5 ms.
+    await connection.execute("; ".join(f"DELETE FROM {table.name}" for table in reversed(Base.metadata.sorted_tables)))
     await connection.close()
 
 

@@ -1,10 +1,11 @@
 """Accounts on the wire."""
 
-from typing import Annotated, Literal, NotRequired, TypedDict
+from typing import Annotated, Literal, NotRequired
 from uuid import UUID
 
 from pydantic import MISSING, AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict  # pydantic asks for it on Python 3.11
 
 from app.identity.throttle import canonical
 from app.infra.settings import Settings

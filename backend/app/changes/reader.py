@@ -1,7 +1,7 @@
 """Reading the record: the history of one task, and the feed that misses nothing.
 
-Identity values are drawn before commit, so "id greater than the last seen" skips what commits late. So a reader's cursor is
-therefore a snapshot: a page is what the present one sees and the cursor's did not. Nothing waits, nothing locks.
+Identity values are drawn before commit, so "id greater than the last seen" skips what commits late. A reader's cursor
+is therefore a snapshot: a page is what the present one sees and the cursor's did not. Nothing waits, nothing locks.
 """
 
 from __future__ import annotations

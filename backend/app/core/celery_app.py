@@ -32,7 +32,7 @@ from app.worker.reconciler import Duty
 
 log = structlog.get_logger(__name__)
 
-HANDLER_MODULES = ("app.worker.proof", "app.maintenance.jobs")
+HANDLER_MODULES = ("app.worker.proof", "app.maintenance.jobs", "app.transfer.jobs")
 """Every module with handlers: what a worker can run is what these register."""
 _RECONCILER_STOP_SECONDS = 5
 _SOURCES = str(Path(__file__).parents[2])
@@ -53,7 +53,7 @@ class Shutdown:
 
 
 class WorkerProcess:
-    """What hangs on the life of one worker: its name in the rows, its reconciler, the end of its children's jobs."""
+    """What hangs on the life of one worker: its name in the rows, its reconciler, what its pool processes own."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -61,6 +61,7 @@ class WorkerProcess:
         self.shutdown = Shutdown()
         self.child: Child | None = None
         self._reconciler: subprocess.Popen[bytes] | None = None
+        self._told_to_end = False
 
     def keep_reconciler(self) -> None:
         """Starts it, and again if it has died."""
@@ -91,28 +92,52 @@ class WorkerProcess:
         if process.stdin is not None:
             process.stdin.close()
 
-    def begin_child(self) -> None:
+    def shut_down(self, **_: Any) -> None:
+        """Running jobs have the grace to end; what runs then is given back."""
+        self.shutdown.begin(self.settings.graceful_seconds)
+
+    def begin_child(self, **_: Any) -> None:
         """In a pool process, after the fork."""
         if self._reconciler is not None:
             self._hang_up(self._reconciler)  # our copy of its pipe would keep it alive after its worker
         self.child = Child(self.settings, self.id, self.shutdown.release_at)
-        signal.signal(signal.SIGTERM, self._give_back)
+
+    def end_child(self, **_: Any) -> None:
+        if self.child is not None:
+            self.child.close()
+
+    def run_next(self, queue: str) -> None:
+        if self.child is None:
+            raise RuntimeError("Jobs run in a prefork pool only")
+        # Only now: the pool puts its own handlers in place after it has told us of the fork.
+        before = signal.signal(signal.SIGTERM, self._give_back)
+        try:
+            self.child.run_next(queue)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        if self._told_to_end:
+            signal.raise_signal(signal.SIGTERM)
 
     def _give_back(self, _: int, __: FrameType | None) -> None:
-        # Whoever ends the whole group at once: the job goes back, no attempt is counted. The parent knows what to do.
+        # Somebody ends the whole process group at once: the job goes back, and no attempt is counted.
+        self._told_to_end = True
         self.shutdown.begin(0)
-        if self.child is None or not self.child.release():
-            raise SystemExit(0)
+        if self.child is not None:
+            self.child.release()
 
 
-class ReconcilerStep(bootsteps.StartStopStep):
-    """The reconciler lives as long as the worker."""
+class WorkerStep(bootsteps.StartStopStep):
+    """Ties `WorkerProcess` to the life of Celery's worker."""
 
     requires = ("celery.worker.components:Pool", "celery.worker.components:Timer")
 
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         self._process: WorkerProcess = worker.app.worker_process()
+        # Before the pool forks: its processes inherit the connected signals.
+        signals.worker_process_init.connect(self._process.begin_child, weak=False)
+        signals.worker_process_shutdown.connect(self._process.end_child, weak=False)
+        signals.worker_shutting_down.connect(self._process.shut_down, weak=False)
 
     def start(self, worker: Any) -> None:
         self._process.keep_reconciler()
@@ -134,12 +159,9 @@ class TaskApi(Celery):
         self._handler_modules = handler_modules
         self._worker_process: WorkerProcess | None = None
         self.on_configure.connect(self._configure, weak=False)
-        self.task(name=RUN_NEXT)(self._run_next)
-        self.steps["worker"].add(ReconcilerStep)
+        self.task(name=RUN_NEXT, shared=False)(self._run_next)
+        self.steps["worker"].add(WorkerStep)
         signals.setup_logging.connect(self._set_up_logging, weak=False)
-        signals.worker_shutting_down.connect(self._shut_down, weak=False)
-        signals.worker_process_init.connect(self._begin_child, weak=False)
-        signals.worker_process_shutdown.connect(self._end_child, weak=False)
 
     @property
     def our_settings(self) -> Settings:
@@ -163,23 +185,10 @@ class TaskApi(Celery):
         self.conf.beat_scheduler = "app.core.beat:DatabaseScheduler"
 
     def _run_next(self, queue: str) -> None:
-        child = self.worker_process().child
-        if child is None:
-            raise RuntimeError("Jobs run in a prefork pool only")
-        child.run_next(queue)
+        self.worker_process().run_next(queue)
 
     def _set_up_logging(self, **_: Any) -> None:
         logging.configure(self.our_settings.log_level, self.our_settings.log_format)
-
-    def _begin_child(self, **_: Any) -> None:
-        self.worker_process().begin_child()
-
-    def _end_child(self, **_: Any) -> None:
-        if (child := self.worker_process().child) is not None:
-            child.close()
-
-    def _shut_down(self, **_: Any) -> None:
-        self.worker_process().shutdown.begin(self.our_settings.graceful_seconds)
 
 
 app = TaskApi()

@@ -9,7 +9,7 @@ import asyncpg
 import structlog
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
-from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -54,7 +54,7 @@ _FAMILIES: tuple[type[AppError], ...] = (
 _BY_STATUS = {family.status: family for family in _FAMILIES}
 _JSON_TYPES = ("application/json", "application/merge-patch+json")
 _FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
-_CANNOT_STORE = (DataError, UnicodeError, OverflowError)
+_CANNOT_STORE = (asyncpg.DataError, UnicodeError, OverflowError)
 """What the input can provoke below the models: a value that PostgreSQL or an encoding has no room for."""
 _EXPECTED = (
     AppError,
@@ -114,7 +114,10 @@ def _translate(request: Request, error: Exception) -> AppError:  # noqa: PLR0911
         return _http(request, error)
     if is_lost_or_busy(error):
         return Unavailable("The database did not answer in time; try again")
-    if isinstance(error, IntegrityError):
+    if isinstance(error, DBAPIError) and isinstance(error.orig, Exception):
+        # SQLAlchemy wraps its dialect's wrapping of what the driver raised.
+        return _translate(request, error.orig.__cause__ if isinstance(error.orig.__cause__, Exception) else error.orig)
+    if isinstance(error, asyncpg.IntegrityConstraintViolationError):
         return Conflict("Another request has changed something that this one builds on")
     if isinstance(error, RecursionError):
         return BadRequest("The input is nested too deeply")

@@ -34,7 +34,7 @@ Errors are `application/problem+json`; branch on `code`. Every answer has an `X-
 problem.
 """
 TAGS = [
-    {"name": "accounts", "description": "Registering, signing in, and the sessions of an account."},
+    {"name": "auth", "description": "Registering, signing in, and the sessions of an account."},
     {"name": "tasks", "description": "A user's to-do items, their comments and history; bulk, import and export."},
     {"name": "projects", "description": "What tasks belong to, and the sections of it."},
     {"name": "labels", "description": "Words that tasks are marked with."},
@@ -96,6 +96,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         )
         components = document.setdefault("components", {})
         _declare_common(components)
+        _restore_nulls(components["schemas"])
         for path, method, operation in _operations(document):
             _complete(path, method, operation, components["schemas"])
         app.openapi_schema = document
@@ -122,6 +123,14 @@ def _declare_common(components: dict[str, Any]) -> None:
     components["headers"]["X-Request-ID"]["required"] = True
     components["responses"] = {type(error).__name__: _problem_response(error) for error in _PROBLEMS}
     components["responses"]["AnyOther"] = _problem_response(AppError(), "Any other error")
+
+
+def _restore_nulls(schemas: dict[str, Any]) -> None:
+    """FastAPI leaves everything out that is null, also in examples, where a required null then is missing."""
+    for schema in schemas.values():
+        for example in schema.get("examples", ()):
+            if isinstance(example, dict):
+                example.update(dict.fromkeys(set(schema.get("required", ())) - set(example)))
 
 
 def _problem_response(error: AppError, description: str | None = None) -> dict[str, Any]:
@@ -189,9 +198,15 @@ def _complete_response(status: str, response: dict[str, Any], method: str, opera
     if status == "201" or (status in {"200", "304"} and _has_version(method, operation)):
         names.append("ETag")
     response["headers"] = _headers(*names) | response.get("headers", {})
-    if status >= "400" and "content" not in response:
+    if status >= "400" and _is_problem(response):
         known = next((error for error in _PROBLEMS if str(error.status) == status), AppError())
         response["content"] = _problem_content(known)
+
+
+def _is_problem(response: dict[str, Any]) -> bool:
+    # A route that names the model only leaves the media type to FastAPI, which takes it for JSON.
+    media = response.get("content", {}).get("application/json")
+    return "content" not in response or (media is not None and media["schema"] == _ref("schemas", "Problem"))
 
 
 def _has_version(method: str, operation: dict[str, Any]) -> bool:

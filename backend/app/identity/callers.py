@@ -76,7 +76,7 @@ class Callers:
 
     async def _read(self, claims: Claims) -> _State:
         until = time.monotonic() + FRESH_SECONDS
-        params = {"session_id": claims.session_id, "now": utc_now()}
+        params = {"one": claims.session_id, "now": utc_now()}
         try:
             async with asyncio.timeout(self._deadline):
                 rows = await self._database.fetch(repository.STATE, params, retry=True)

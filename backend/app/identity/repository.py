@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
 _now = bindparam("now", type_=DateTime(timezone=True))
-_id = bindparam("session_id", type_=Uuid)
-_user_id = bindparam("user_id", type_=Uuid)
+# Not named like their columns: SQLAlchemy keeps those names for the values that an UPDATE or INSERT sets.
+_one = bindparam("one", type_=Uuid)
+_owner = bindparam("owner", type_=Uuid)
 _live = and_(Session.revoked_at.is_(None), Session.expires_at > _now)
 
 STATE = Statement(
@@ -47,7 +48,7 @@ STATE = Statement(
     .join(User, User.id == Session.user_id)
     .outerjoin(WorkspaceMember, WorkspaceMember.user_id == User.id)
     .outerjoin(Workspace, Workspace.id == WorkspaceMember.workspace_id)
-    .where(Session.id == _id, _live, User.is_active)
+    .where(Session.id == _one, _live, User.is_active)
 )
 """One row for each workspace of the session's user, or one without; none when the session does not count."""
 
@@ -61,7 +62,7 @@ _shown = (
 )
 SESSIONS = Listing(
     "sessions",
-    select(*_shown).where(Session.user_id == _user_id, _live),
+    select(*_shown).where(Session.user_id == _owner, _live),
     [
         Key("created_at", Session.created_at.expression, Session.created_at.expression, DateTime(timezone=True)),
         Key("last_used_at", Session.last_used_at.expression, Session.last_used_at.expression, DateTime(timezone=True)),
@@ -72,15 +73,19 @@ SESSIONS = Listing(
 """A user's live sessions."""
 
 _end = update(Session).values(revoked_at=_now).where(Session.revoked_at.is_(None)).returning(Session.id)
-END = Statement(_end.where(Session.id == _id))
-END_OF_USER = Statement(_end.where(Session.id == _id, Session.user_id == _user_id, Session.expires_at > _now))
-END_ALL = Statement(_end.where(Session.user_id == _user_id))
-END_OTHERS = _end.where(Session.user_id == _user_id, Session.id != _id)
+END = Statement(_end.where(Session.id == _one))
+END_OF_USER = Statement(_end.where(Session.id == _one, Session.user_id == _owner, Session.expires_at > _now))
+END_ALL = Statement(_end.where(Session.user_id == _owner))
+END_OTHERS = _end.where(Session.user_id == _owner, Session.id != _one)
+
+_identifier = bindparam("of_identifier", type_=LargeBinary)
+_account = bindparam("of_account", type_=LargeBinary)
+_device = bindparam("on_device", type_=Text)
 
 BLOCKED_UNTIL = Statement(
     select(func.max(LoginFailure.blocked_until).label("blocked_until")).where(
-        LoginFailure.account == bindparam("account", type_=LargeBinary),
-        LoginFailure.device == bindparam("device", type_=Text),
+        LoginFailure.account == _account,
+        LoginFailure.device == _device,
     )
 )
 
@@ -91,9 +96,9 @@ _delay = func.make_interval(0, 0, 0, 0, 0, 0, _seconds)
 COUNT_FAILURE = Statement(
     insert(LoginFailure)
     .values(
-        identifier=bindparam("identifier", type_=LargeBinary),
-        device=bindparam("device", type_=Text),
-        account=bindparam("account", type_=LargeBinary),
+        identifier=_identifier,
+        device=_device,
+        account=_account,
         failures=1,
         last_failed_at=_now,
     )
@@ -109,8 +114,8 @@ COUNT_FAILURE = Statement(
 FORGET_FAILURES = (
     delete(LoginFailure)
     .where(
-        LoginFailure.identifier == bindparam("identifier", type_=LargeBinary),
-        LoginFailure.device == bindparam("device", type_=Text),
+        LoginFailure.identifier == _identifier,
+        LoginFailure.device == _device,
     )
     .returning(LoginFailure.blocked_until)
 )

@@ -97,7 +97,7 @@ async def rotate(session: AsyncSession, refresh: RefreshTokens, token: str, life
 
 async def page(work: Work, cursors: CursorCodec, query: ListQuery, user_id: UUID, current: UUID) -> dict[str, Any]:
     """A page of the user's live sessions; `current` is marked."""
-    filters = {"user_id": user_id, "now": utc_now()}
+    filters = {"owner": user_id, "now": utc_now()}
     found = await repository.SESSIONS.page(work, cursors, query, filters, user_id)
     for item in found["items"]:
         item["current"] = item["id"] == current
@@ -105,22 +105,22 @@ async def page(work: Work, cursors: CursorCodec, query: ListQuery, user_id: UUID
 
 
 async def end(database: Database, session_id: UUID) -> None:
-    await database.fetch(repository.END, {"session_id": session_id, "now": utc_now()})
+    await database.fetch(repository.END, {"one": session_id, "now": utc_now()})
 
 
 async def end_of_user(database: Database, user_id: UUID, session_id: UUID) -> bool:
     """Whether it was a live session of this user."""
-    params = {"user_id": user_id, "session_id": session_id, "now": utc_now()}
+    params = {"owner": user_id, "one": session_id, "now": utc_now()}
     return bool(await database.fetch(repository.END_OF_USER, params))
 
 
 async def end_all(database: Database, user_id: UUID) -> list[UUID]:
     """The sessions that this ended."""
-    rows = await database.fetch(repository.END_ALL, {"user_id": user_id, "now": utc_now()})
+    rows = await database.fetch(repository.END_ALL, {"owner": user_id, "now": utc_now()})
     return [row["id"] for row in rows]
 
 
 async def end_others(session: AsyncSession, user_id: UUID, keep: UUID) -> list[UUID]:
     """The sessions that this ended: all of the user's but one."""
-    params = {"user_id": user_id, "session_id": keep, "now": utc_now()}
+    params = {"owner": user_id, "one": keep, "now": utc_now()}
     return list((await session.execute(repository.END_OTHERS, params)).scalars())

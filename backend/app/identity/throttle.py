@@ -45,8 +45,8 @@ class Attempt:
     account: bytes
     device: str
 
-    def row(self) -> dict[str, Any]:
-        return {"identifier": self.identifier, "account": self.account, "device": self.device}
+    def params(self) -> dict[str, Any]:
+        return {"of_identifier": self.identifier, "of_account": self.account, "on_device": self.device}
 
 
 class LoginThrottle:
@@ -68,18 +68,17 @@ class LoginThrottle:
 
     async def failed(self, attempt: Attempt) -> None:
         """Counts it. Raises TooManyFailures where others have used up the tries while this one was checked."""
-        params = {**attempt.row(), "now": utc_now(), "free": self._free, "first_delay": FIRST_DELAY_SECONDS}
+        params = {**attempt.params(), "now": utc_now(), "free": self._free, "first_delay": FIRST_DELAY_SECONDS}
         if not await self._database.fetch(repository.COUNT_FAILURE, params):
             await self._refuse_blocked(attempt)
 
     async def succeeded(self, session: AsyncSession, attempt: Attempt) -> None:
         """Forgets the failures. Raises TooManyFailures as `failed` does: a right guess must not show either."""
-        found = (await session.execute(repository.FORGET_FAILURES, attempt.row())).scalar_one_or_none()
+        found = (await session.execute(repository.FORGET_FAILURES, attempt.params())).scalar_one_or_none()
         _refuse(found)
 
     async def _refuse_blocked(self, attempt: Attempt) -> None:
-        params = {"account": attempt.account, "device": attempt.device}
-        rows = await self._database.fetch(repository.BLOCKED_UNTIL, params, retry=True)
+        rows = await self._database.fetch(repository.BLOCKED_UNTIL, attempt.params(), retry=True)
         _refuse(rows[0]["blocked_until"])
 
     def _digest(self, text: str) -> bytes:

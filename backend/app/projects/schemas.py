@@ -1,9 +1,10 @@
 """Projects and sections on the wire."""
 
-from typing import Annotated, NotRequired, TypedDict
+from typing import Annotated, NotRequired
 from uuid import UUID
 
 from pydantic import MISSING, BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict  # pydantic asks for it on Python 3.11
 
 from app.kit.schema import Id, StrictModel, Text, UtcTime
 from app.web.listing import Archived, ListQuery

@@ -53,7 +53,7 @@ WRITABLE = (
     "title", "description", "status", "priority", "project_id", "section_id", "parent_id", "start_at", "due_at",
     "estimate_minutes", "recurrence", "position",
 )  # fmt: skip
-INSERTABLE = (*WRITABLE, "completed_at", "archived_at", "source")
+INSERTABLE = (*WRITABLE, "completed_at", "archived_at", "source", "created_at")
 """What a batch may set beside its keys; an import brings states of its own."""
 IDS = ARRAY(Uuid(as_uuid=True, native_uuid=True))
 

@@ -1,13 +1,14 @@
 """Tasks on the wire."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, NotRequired, Self, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, Self
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dateutil.rrule import rrulestr
 from pydantic import MISSING, AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict  # pydantic asks for it on Python 3.11
 
 from app.kit.schema import Id, Instant, Limit, StrictModel, Text
 

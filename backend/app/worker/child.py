@@ -46,13 +46,10 @@ class Child:
         """Runs one job of the queue; False when there was none. What a job or the database does never raises."""
         return self._loop.run_until_complete(self._run_next(queue))
 
-    def release(self) -> bool:
-        """Asks the handler that runs to give its job back; False when none runs."""
-        attempt = self._heartbeat.attempt
-        if attempt is None:
-            return False
-        attempt.ask_to_stop(Stop.released)
-        return True
+    def release(self) -> None:
+        """Asks the handler that runs, if any, to give its job back."""
+        if (attempt := self._heartbeat.attempt) is not None:
+            attempt.ask_to_stop(Stop.released)
 
     def close(self) -> None:
         self._heartbeat.stop()

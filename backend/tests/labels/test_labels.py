@@ -32,13 +32,13 @@ async def test_a_name_alone_makes_a_label_in_the_personal_workspace(api, ada):
     assert (await api.get(answer.headers["location"])).json() == label
 
 
-@pytest.mark.parametrize("name", ["home", "HOME", "Home"])
-async def test_a_name_that_is_there_is_a_conflict_whatever_its_case(api, name):
+async def test_a_name_that_is_there_is_a_conflict_whatever_its_case(api):
     await make(api, "home")
 
-    answer = await api.post("/labels", json={"name": name})
+    for name in ("home", "HOME", "Home"):
+        answer = await api.post("/labels", json={"name": name})
 
-    assert (answer.status_code, answer.json()["code"]) == (409, "label_exists")
+        assert (answer.status_code, answer.json()["code"]) == (409, "label_exists")
 
 
 async def test_of_labels_of_one_name_made_at_one_moment_one_is_made(api):
@@ -53,24 +53,24 @@ async def test_two_workspaces_may_have_the_same_name(client, ada, bob):
         assert answer.status_code == 201
 
 
-@pytest.mark.parametrize(
-    ("body", "pointer"),
-    [
-        ({}, "/name"),
-        ({"name": " "}, "/name"),
-        ({"name": "x" * 101}, "/name"),
-        ({"name": "x", "color": "red"}, "/color"),
-        ({"name": "x", "color": "#FFFFFF"}, "/color"),
-        ({"name": "x", "color": "#ffffff\n"}, "/color"),
-        ({"name": "x", "colour": "#ffffff"}, "/colour"),
-        ({"name": "x", "workspace_id": 1}, "/workspace_id"),
-    ],
-)
-async def test_what_cannot_be_stored_is_refused_with_a_pointer(api, body, pointer):
-    answer = await api.post("/labels", json=body)
+REFUSED = [
+    ({}, "/name"),
+    ({"name": " "}, "/name"),
+    ({"name": "x" * 101}, "/name"),
+    ({"name": "x", "color": "red"}, "/color"),
+    ({"name": "x", "color": "#FFFFFF"}, "/color"),
+    ({"name": "x", "color": "#ffffff\n"}, "/color"),
+    ({"name": "x", "colour": "#ffffff"}, "/colour"),
+    ({"name": "x", "workspace_id": 1}, "/workspace_id"),
+]
 
-    assert answer.status_code == 422
-    assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+
+async def test_what_cannot_be_stored_is_refused_with_a_pointer(api):
+    answers = [await api.post("/labels", json=body) for body, _ in REFUSED]
+
+    assert {answer.status_code for answer in answers} == {422}
+    assert [answer.json()["errors"][0]["pointer"] for answer in answers] == [pointer for _, pointer in REFUSED]
+    assert (await api.get("/labels")).json()["items"] == []
 
 
 async def test_a_patch_touches_only_what_was_sent(api):

@@ -54,16 +54,17 @@ async def test_projects_are_sorted_as_asked(api, some):
     assert (await names(api, sort="name,-position"))[:4] == ["alpha", "Alpha", "beta", "beta"]
 
 
-@pytest.mark.parametrize(
-    "sort", ["position", "-position", "name", "-name,position", "name,-created_at", "-position,-name", "created_at"]
-)
-@pytest.mark.parametrize("limit", [1, 2, 7])
-async def test_pages_hold_what_one_page_would(api, some, sort, limit):
-    whole = (await api.get("/projects", params={"sort": sort, "limit": 100})).json()
+SORTS = ["position", "-position", "name", "-name,position", "name,-created_at", "-position,-name", "created_at"]
 
-    assert len(whole["items"]) == 7
-    assert whole["next_cursor"] is None
-    assert await paged(api, "/projects", sort=sort, limit=limit) == whole["items"]
+
+@pytest.mark.parametrize("limit", [1, 2, 7])
+async def test_pages_hold_what_one_page_would(api, some, limit):
+    for sort in SORTS:
+        whole = (await api.get("/projects", params={"sort": sort, "limit": 100})).json()
+
+        assert len(whole["items"]) == 7
+        assert whole["next_cursor"] is None
+        assert await paged(api, "/projects", sort=sort, limit=limit) == whole["items"]
 
 
 async def test_a_project_made_between_two_pages_neither_repeats_nor_hides_one(api, make, some):
@@ -121,26 +122,25 @@ async def test_a_cursor_belongs_to_its_query_its_list_and_its_caller(client, ada
     ).status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("query", "pointer"),
-    [
-        ("limit=0", "?limit"),
-        ("limit=101", "?limit"),
-        ("limit=x", "?limit"),
-        ("sort=rank", "?sort"),
-        ("sort=id", "?sort"),
-        ("sort=", "?sort"),
-        ("sort=name,-name", "?sort"),
-        ("sort=name&sort=position", "?sort"),
-        ("archived=maybe", "?archived"),
-        ("cursor=abc", "?cursor"),
-        ("cursor=%00%ff", "?cursor"),
-        ("workspace=x", "?workspace/0"),
-        ("q=house", "?"),
-    ],
-)
-async def test_a_query_that_is_not_served_is_refused(api, query, pointer):
-    answer = await api.get(f"/projects?{query}")
+REFUSED = [
+    ("limit=0", "?limit"),
+    ("limit=101", "?limit"),
+    ("limit=x", "?limit"),
+    ("sort=rank", "?sort"),
+    ("sort=id", "?sort"),
+    ("sort=", "?sort"),
+    ("sort=name,-name", "?sort"),
+    ("sort=name&sort=position", "?sort"),
+    ("archived=maybe", "?archived"),
+    ("cursor=abc", "?cursor"),
+    ("cursor=%00%ff", "?cursor"),
+    ("workspace=x", "?workspace/0"),
+    ("q=house", "?"),
+]
 
-    assert answer.status_code == 422
-    assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+
+async def test_a_query_that_is_not_served_is_refused(api):
+    answers = [await api.get(f"/projects?{query}") for query, _ in REFUSED]
+
+    assert {answer.status_code for answer in answers} == {422}
+    assert [answer.json()["errors"][0]["pointer"] for answer in answers] == [pointer for _, pointer in REFUSED]

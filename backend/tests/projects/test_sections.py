@@ -63,13 +63,13 @@ async def test_a_section_can_be_renamed_and_moved(api, make, sections):
     assert (stale.status_code, stale.headers["etag"]) == (412, '"2"')
 
 
-@pytest.mark.parametrize("body", [{"name": None}, {"position": None}, {"project_id": "x"}, {"name": ""}])
-async def test_a_patch_that_cannot_be_is_refused(api, make, sections, body):
+async def test_a_patch_that_cannot_be_is_refused(api, make, sections):
     section = await make(sections, name="Kitchen")
 
-    answer = await api.patch(f"{sections}/{section['id']}", json=body)
+    for body in ({"name": None}, {"position": None}, {"project_id": "x"}, {"name": ""}):
+        answer = await api.patch(f"{sections}/{section['id']}", json=body)
 
-    assert answer.status_code == 422
+        assert (answer.status_code, len(answer.json()["errors"])) == (422, 1)
 
 
 async def test_a_section_is_read_only_when_it_changed(api, make, sections):

@@ -1,9 +1,10 @@
 """Comments on the wire."""
 
-from typing import Annotated, NotRequired, TypedDict
+from typing import Annotated, NotRequired
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict  # pydantic asks for it on Python 3.11
 
 from app.kit.schema import StrictModel, Text, UtcTime
 from app.web.listing import ListQuery

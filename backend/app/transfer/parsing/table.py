@@ -25,6 +25,13 @@ _SAMPLE = 65_536
 _SAMPLE_RECORDS = 30
 _HEADER_WITHIN = 10
 """Some products write a few lines about the export above the header."""
+_MESSAGES = {
+    "too_many_cells": "The row has more cells than the header: a delimiter in one of them is not quoted.",
+    "too_few_cells": "The row has fewer cells than the header: a line break in one of them is not quoted.",
+    "shifted_fields": "The row's fields are shifted: a delimiter in one of them is not quoted.",
+    "invalid_character": "A cell holds a NUL character or broken Unicode.",
+    "broken_quotes": "A quote is not closed, or text follows a closing quote.",
+}
 _RECORD_MAX = 2_000_000
 """Characters of one record over several lines: more is a quote that was never closed."""
 
@@ -36,6 +43,8 @@ class Dialect:
     """Spaces after each delimiter are no part of the cells."""
     header_at: int
     """The header's record number, from 1."""
+    surplus: int = 0
+    """Cells that records usually have beyond the header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,8 @@ class Record:
     cells: list[str]
     broken: bool = False
     """Its error is in the journal; the cells are for orientation only."""
+    surplus: int = 0
+    """Empty cells beyond the header, which were cut."""
 
     @property
     def blank(self) -> bool:
@@ -86,19 +97,16 @@ class Table:
             elif record.blank:
                 self._journal.skipped += 1
             elif any(cell.strip() for cell in record.cells[width:]):
-                yield self._refused(record, "too_many_cells", too_many(len(record.cells), width))
+                yield self.refused(record, "too_many_cells")
             elif any(is_unstorable(cell) for cell in record.cells):
-                yield self._refused(record, "invalid_character", "A cell holds a NUL character or broken Unicode.")
+                yield self.refused(record, "invalid_character")
             else:
-                yield Record(record.number, record.cells[:width])
+                yield Record(record.number, record.cells[:width], surplus=max(0, len(record.cells) - width))
 
-    def _refused(self, record: Record, code: str, message: str) -> Record:
-        self._journal.error(row(record.number), code, message)
+    def refused(self, record: Record, code: str) -> Record:
+        """The record as a broken one, with its error in the journal."""
+        self._journal.error(row(record.number), code, _MESSAGES[code])
         return replace(record, broken=True)
-
-
-def too_many(cells: int, width: int) -> str:
-    return f"The row has {cells} cells where the header has {width}: a delimiter in one of them is not quoted."
 
 
 def sniffed(sample: str, is_known: Callable[[str], bool], *, whole: bool) -> Dialect:
@@ -122,7 +130,8 @@ def _scored(
     widths = Counter(len(record) for record in records[at + 1 :] if any(record))
     even = widths[len(header)] / widths.total() if widths else 1.0
     spaced = len(header) > 1 and all(cell.startswith(" ") for cell in header[1:])
-    return (best, even if len(header) > 1 else 0.0, len(header)), Dialect(delimiter, spaced, at + 1)
+    surplus = max(0, max(widths, key=lambda width: (widths[width], width), default=0) - len(header))
+    return (best, even if len(header) > 1 else 0.0, len(header)), Dialect(delimiter, spaced, at + 1, surplus)
 
 
 def _sampled(sample: str, delimiter: str, *, whole: bool) -> list[list[str]]:
@@ -178,7 +187,6 @@ def _records(lines: _Lines, dialect: Dialect, journal: Journal) -> Iterator[Reco
         except StopIteration:
             return
         except csv.Error:
-            message = "A quote is not closed, or text follows a closing quote."
-            journal.error(row(number), "broken_quotes", message)
+            journal.error(row(number), "broken_quotes", _MESSAGES["broken_quotes"])
             lines.go_back()
             yield Record(number, [], broken=True)

@@ -49,7 +49,7 @@ def read_csv(table: Table, journal: Journal) -> ParsedImport:
         if record.broken:
             continue
         if len(record.cells) < len(table.header):
-            journal.error(row(record.number), "too_few_cells", "The row has fewer cells than the header.")
+            table.refused(record, "too_few_cells")
             continue
         try:
             members = from_cells(dict(zip(table.header, record.cells, strict=True)))

@@ -63,8 +63,9 @@ class _Reading:
             if record.broken:
                 continue
             if len(record.cells) < len(self._columns.header):
-                message = "The row has fewer cells than the header: a line break in it is not quoted."
-                self._journal.error(row(record.number), "too_few_cells", message)
+                self._table.refused(record, "too_few_cells")
+            elif record.surplus > self._table.dialect.surplus:
+                self._table.refused(record, "too_many_cells")
             else:
                 self._add(record)
         for draft in self._drafts:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
 from app.transfer.errors import WrongFileFormat
@@ -38,10 +38,12 @@ _SHAPES = {
     "DEADLINE_LANG": _LANGUAGE,
     "DURATION": _NUMBER,
     "DURATION_UNIT": r"(?:[a-z]+|None)?",
+    "AUTHOR": r"(?!\d{1,2}$).*",
+    "RESPONSIBLE": r"(?!\d{1,2}$).*",
     "IS_COLLAPSED": r"(?i:true|false|0|1)?",
 }
 """Columns of which the form is fixed: a cell of another form shows that the fields of its row are shifted."""
-_OTHERS = {"TYPE", "CONTENT", "DESCRIPTION", "AUTHOR", "RESPONSIBLE", "DATE", "TIMEZONE", "DEADLINE"}
+_OTHERS = {"TYPE", "CONTENT", "DESCRIPTION", "DATE", "TIMEZONE", "DEADLINE"}
 _TYPES = {"task", "section", "note", "meta", ""}
 _PRIORITIES: dict[str, Priority] = {"1": "urgent", "2": "high", "3": "medium", "4": "none", "": "none"}
 _LABEL = re.compile(r"@([^\s@]+)")
@@ -89,7 +91,7 @@ class _Reading:
     def run(self) -> ParsedImport:
         for record in self._unbroken(self._table.rows()):
             cells = dict(zip(self._columns, record.cells, strict=False))
-            if record.broken or not self._is_sound(record.number, cells):
+            if record.broken or not self._is_known(record.number, cells):
                 self._lose(record)
                 continue
             match cells.get("TYPE", "").strip().lower():
@@ -122,27 +124,30 @@ class _Reading:
                 goes_on = record is not None and not record.broken and self._type_of(record) not in _TYPES
                 short = not before.broken and len(before.cells) <= texts < len(self._columns)
                 if short and goes_on:
-                    self._journal.error(row(before.number), "too_few_cells", "A line break in the row is not quoted.")
-                yield Record(before.number, before.cells, broken=before.broken or (short and goes_on))
+                    before = self._table.refused(before, "too_few_cells")
+                elif not before.broken and self._is_shifted(before):
+                    before = self._table.refused(before, "shifted_fields")
+                yield before
             before = record
 
     def _type_of(self, record: Record) -> str:
         at = self._columns.index("TYPE")
         return record.cells[at].strip().lower() if len(record.cells) > at else ""
 
-    def _is_sound(self, number: int, cells: dict[str, str]) -> bool:
+    def _is_known(self, number: int, cells: dict[str, str]) -> bool:
         kind = cells.get("TYPE", "").strip().lower()
-        if kind not in _TYPES or (not kind and cells.get("CONTENT", "").strip()):
-            self._journal.error(row(number), "unknown_type", "TYPE is none of task, section, note and meta.")
-            return False
-        for name, shape in _SHAPES.items():
-            if not re.fullmatch(shape, cells.get(name, "")):
-                message = (
-                    f"{name} holds something else: a delimiter in the row is not quoted, so its fields are shifted."
-                )
-                self._journal.error(row(number), "shifted_fields", message)
-                return False
-        return True
+        if kind in _TYPES and (kind or not cells.get("CONTENT", "").strip()):
+            return True
+        self._journal.error(row(number), "unknown_type", "TYPE is none of task, section, note and meta.")
+        return False
+
+    def _is_shifted(self, record: Record) -> bool:
+        """A cell of another form than its column's, or a surplus cell and one that goes on like the sentence before it."""
+        cells = zip(self._columns, record.cells, strict=False)
+        if any(not re.fullmatch(_SHAPES[name], cell, re.DOTALL) for name, cell in cells if name in _SHAPES):
+            return True
+        after = record.cells[self._columns.index("CONTENT") + 1 :]
+        return record.surplus > 0 and any(cell.startswith(" ") for cell in after)
 
     def _lose(self, record: Record) -> None:
         """A broken row must not leave what follows it to another task or section."""
@@ -273,15 +278,15 @@ class _Reading:
             self._journal.warn(draft.place, "author_kept", "Authors of tasks are kept in the source field.")
         if cells.get("IS_COLLAPSED", "").lower() in {"true", "1"}:
             draft.source["collapsed"] = True
-        for name in cells:
-            if name not in _OTHERS and name not in _SHAPES and cells[name].strip():
-                draft.source[name.lower()] = cells[name]
+        for name, cell in cells.items():
+            if name not in _OTHERS and name not in _SHAPES and cell.strip():
+                draft.source[name.lower()] = cell
                 self._journal.warn(draft.place, "column_kept", f"The column {name[:100]} is kept in the source field.")
 
 
 def _guessed_indent(cells: list[str]) -> int:
     """The indent in a shifted row: PRIORITY and INDENT are the last two digits side by side."""
-    pairs = [int(after) for before, after in zip(cells, cells[1:], strict=False) if f"{before} {after}" in _PAIRS]
+    pairs = [int(after) for before, after in pairwise(cells) if f"{before} {after}" in _PAIRS]
     return pairs[-1] if pairs else 1
 
 

@@ -1,0 +1,1 @@
+"""Stored files: bytes in storage, a row that says whose they are."""

@@ -1,0 +1,83 @@
+"""Going out: one snapshot, read by a server-side cursor and written as it comes."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, Literal
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import text
+
+from app.transfer import repository
+from app.transfer.writers import Writer, writer_for
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from app.access.scope import Scope
+    from app.infra.database import Database
+
+ExportFormat = Literal["json", "csv", "todotxt", "icalendar"]
+MEDIA_TYPES = ("application/json", "text/csv", "text/plain", "text/calendar")
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The file, as an attachment.",
+        "content": {media: {"schema": {"type": "string"}} for media in MEDIA_TYPES},
+    }
+}
+_FLUSH = 65_536
+"""Bytes that are collected before they are sent."""
+
+
+class Export:
+    """A snapshot that is open; `body` must be read to its end or closed."""
+
+    def __init__(self, writer: Writer, rows: AsyncIterator[Mapping[str, Any]], first: Mapping[str, Any] | None) -> None:
+        self.writer = writer
+        self.stack = AsyncExitStack()
+        self._rows = rows
+        self._first = first
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """The file in pieces."""
+        async with self.stack:
+            buffer = bytearray(self.writer.begin())
+            if self._first is not None:
+                buffer += self.writer.task(_outward(self._first))
+                async for row in self._rows:
+                    buffer += self.writer.task(_outward(row))
+                    if len(buffer) >= _FLUSH:
+                        yield bytes(buffer)
+                        buffer.clear()
+            yield bytes(buffer) + self.writer.end()
+
+
+async def begin(
+    database: Database, scope: Scope, kind: ExportFormat, project_ids: Sequence[UUID] | None, now: datetime
+) -> Export:
+    """Opens the snapshot and reads the first row, so that trouble with the database is an answer and not half a file."""
+    stack = AsyncExitStack()
+    try:
+        connection = await stack.enter_async_context(database.engine.connect())
+        await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        await connection.execute(text("SET LOCAL statement_timeout = '60s'"))
+        rows = repository.export(connection, scope.workspace_ids, project_ids)
+        stack.push_async_callback(rows.aclose)  # type: ignore[attr-defined]
+        first = await anext(rows, None)
+    except BaseException:
+        await stack.aclose()
+        raise
+    export = Export(writer_for(kind, now=now, zone=ZoneInfo("UTC")), rows, first)
+    export.stack = stack
+    return export
+
+
+def _outward(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row in the writers' words: ids are text, what is empty is left out."""
+    task = {name: value for name, value in row.items() if value is not None}
+    for name in ("id", "workspace_id", "project_id", "section_id", "parent_id", "created_by"):
+        if name in task:
+            task[name] = str(task[name])
+    return task

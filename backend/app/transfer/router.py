@@ -1,0 +1,99 @@
+"""`POST /tasks/import` and `GET /tasks/export` over HTTP."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Literal, cast
+from uuid import UUID
+
+from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
+from fastapi.responses import StreamingResponse
+
+from app.files.service import keep
+from app.identity.dependencies import CurrentCaller
+from app.infra.storage import CHUNK, Storage
+from app.jobs.dependencies import accepted
+from app.jobs.schemas import JobOut
+from app.kit.clock import utc_now
+from app.transfer import exports, readers, service
+from app.transfer.errors import InvalidMapping
+from app.transfer.job_args import ImportArgs
+from app.transfer.model import Format
+from app.transfer.parsing.text import HEAD
+from app.transfer.readers.csv_columns import parse_mapping
+from app.web.routing import Route, no_deadline
+from app.web.session import DatabaseDep, SessionDep
+from app.worker import enqueue
+
+router = APIRouter(prefix="/tasks", tags=["import and export"], route_class=Route)
+FileName = Annotated[UploadFile, File(description="The file as the other product exported it, at most 50 MB.")]
+
+
+@router.post("/import", status_code=202, response_model=JobOut, summary="Import tasks from a file")
+@no_deadline
+async def import_tasks(
+    request: Request,
+    caller: CurrentCaller,
+    session: SessionDep,
+    file: FileName,
+    format_: Annotated[Format | None, Form(alias="format", description="Detected when left out.")] = None,
+    project_id: Annotated[UUID | None, Form(description="Where tasks without a project go; else your inbox.")] = None,
+    dry_run: Annotated[bool, Form(description="Reads and counts, and brings nothing in.")] = False,
+    on_error: Annotated[
+        Literal["report", "abort"],
+        Form(description="`report`: the good rows come in, each bad one is named. `abort`: nothing comes in."),
+    ] = "report",
+    mapping: Annotated[
+        str | None,
+        Form(max_length=10_000, description='For csv: JSON of our field -> their column, `{"title": "summary"}`.'),
+    ] = None,
+) -> Response:
+    """Answers with the job; its result counts what came in and names every error and warning.
+
+    The import comes in with one commit. With an `Idempotency-Key` a repeated request imports once.
+    """
+    workspace_id = await service.target(session, caller.scope, project_id)
+    head = await file.read(HEAD)
+    await file.seek(0)
+    kind = format_ or readers.detect(file.filename or "", head)
+    if mapping is not None:
+        if kind != "csv":
+            raise InvalidMapping("A mapping is for the format csv only")
+        parse_mapping(mapping)
+    stored = await keep(
+        session,
+        cast("Storage", request.app.state.storage),
+        _chunks(file),
+        workspace_id=workspace_id,
+        user_id=caller.user_id,
+        name=(file.filename or "")[:255],
+        media_type=(file.content_type or "application/octet-stream")[:255],
+    )
+    args = ImportArgs(
+        file_id=stored.id,
+        workspace_id=workspace_id,
+        project_id=project_id,
+        format=kind,
+        mapping=mapping,
+        dry_run=dry_run,
+        on_error=on_error,
+    )
+    return accepted(await enqueue(session, args, workspace_id=workspace_id, created_by=caller.user_id))
+
+
+async def _chunks(file: UploadFile) -> AsyncIterator[bytes]:
+    while chunk := await file.read(CHUNK):
+        yield chunk
+
+
+@router.get("/export", response_class=StreamingResponse, summary="Export tasks to a file", responses=exports.RESPONSES)
+@no_deadline
+async def export_tasks(
+    caller: CurrentCaller,
+    database: DatabaseDep,
+    format_: Annotated[exports.ExportFormat, Query(alias="format")] = "json",
+    project: Annotated[list[UUID] | None, Query(max_length=50, description="Only of these projects.")] = None,
+) -> StreamingResponse:
+    """All your live tasks, archived ones too, from one snapshot, streamed. JSON and CSV come back unchanged by import."""
+    now = utc_now()
+    export = await exports.begin(database, caller.scope, format_, project, now)
+    headers = {"Content-Disposition": f'attachment; filename="tasks-{now:%Y-%m-%d}.{export.writer.ending}"'}
+    return StreamingResponse(export.body(), headers=headers, media_type=export.writer.media_type)
