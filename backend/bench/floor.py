@@ -26,7 +26,7 @@ FIELDS = (
     "id", "owner_id", "title", "description", "status", "priority", "due_at", "labels", "created_at", "updated_at", "version",
 )  # fmt: skip
 _SHOWN = ", ".join(FIELDS)
-TABLE = f"""
+TABLE = """
 CREATE SCHEMA floor;
 CREATE TABLE floor.tasks AS
     SELECT t.id, t.created_by AS owner_id, t.title, t.description, t.status, t.priority, t.due_at,

@@ -25,10 +25,38 @@ PASSWORD = "bench-Password-1"
 STATUSES = ("todo", "in_progress", "done", "cancelled")
 PRIORITIES = ("low", "medium", "high", "urgent")
 LABELS = ("work", "home", "travel", "billing", "garden", "design", "later", "reading")
-WORDS = (
-    "water paint borrow return order clean repair measure collect write plant sort fold bring answer ladder fence bicycle "
-    "letter parcel kitchen garden window report invoice shelf lamp kettle ticket curtain"
-).split()
+WORDS = [
+    "water",
+    "paint",
+    "borrow",
+    "return",
+    "order",
+    "clean",
+    "repair",
+    "measure",
+    "collect",
+    "write",
+    "plant",
+    "sort",
+    "fold",
+    "bring",
+    "answer",
+    "ladder",
+    "fence",
+    "bicycle",
+    "letter",
+    "parcel",
+    "kitchen",
+    "garden",
+    "window",
+    "report",
+    "invoice",
+    "shelf",
+    "lamp",
+    "kettle",
+    "ticket",
+    "curtain",
+]
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SPREAD = timedelta(days=90)
 NAMED_USERS = 8

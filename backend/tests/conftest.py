@@ -148,7 +148,7 @@ def sign_up(client: httpx2.AsyncClient, app: FastAPI) -> SignUp:
         tokens = answer.json()
         user_id = UUID(registered.json()["id"])
         async with app.state.database.session() as session:
-            from app.access.service import scope_of  # noqa: PLC0415  after the app
+            from app.access.service import scope_of
 
             scope = await scope_of(session, user_id)
         assert scope.personal is not None

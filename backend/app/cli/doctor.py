@@ -58,10 +58,13 @@ async def _database(settings: Settings) -> AsyncIterator[tuple[bool, str]]:
         await engine.dispose()
     yield False, "reachable"
     needed = migrations.head()
-    yield present != needed, (
-        f"schema is at {needed}"
-        if present == needed
-        else f"schema is at {present or 'nothing'}, this release needs {needed}: run taskapi migrate"
+    yield (
+        present != needed,
+        (
+            f"schema is at {needed}"
+            if present == needed
+            else f"schema is at {present or 'nothing'}, this release needs {needed}: run taskapi migrate"
+        ),
     )
 
 
@@ -75,8 +78,11 @@ async def _redis(settings: Settings) -> AsyncIterator[tuple[bool, str]]:
     finally:
         await redis.stop()
     yield False, "reachable"
-    yield policy != QUEUE_POLICY, (
-        f"maxmemory-policy is {policy}"
-        if policy == QUEUE_POLICY
-        else f"maxmemory-policy is {policy}: set {QUEUE_POLICY}, any other deletes messages when the memory is full"
+    yield (
+        policy != QUEUE_POLICY,
+        (
+            f"maxmemory-policy is {policy}"
+            if policy == QUEUE_POLICY
+            else f"maxmemory-policy is {policy}: set {QUEUE_POLICY}, any other deletes messages when the memory is full"
+        ),
     )

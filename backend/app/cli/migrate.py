@@ -34,5 +34,7 @@ async def _check(settings: Settings) -> None:
         revision = await migrations.current(connection)
     await engine.dispose()
     if revision != migrations.head():
-        raise migrations.MigrationError(f"the schema is at {revision or 'nothing'}, this release needs {migrations.head()}")
+        raise migrations.MigrationError(
+            f"the schema is at {revision or 'nothing'}, this release needs {migrations.head()}"
+        )
     sys.stdout.write(f"schema is at {revision}\n")

@@ -26,11 +26,13 @@ from app.infra.database import Database
 from app.infra.metrics import Metrics
 from app.infra.redis import Redis
 from app.infra.settings import Settings
+from app.infra.storage import Storage
 from app.jobs import router as jobs
 from app.kit.pagination import CursorCodec
 from app.labels import router as labels
 from app.projects import router as projects
 from app.tasks import router as tasks
+from app.transfer import router as transfer
 from app.web.rate_limits import RateLimiter
 from app.worker.relay import Relay
 
@@ -92,10 +94,9 @@ def _make_parts(app: FastAPI, settings: Settings) -> None:
     state.redis = Redis(settings)
     state.rate_limiter = RateLimiter(state.redis, settings)
     state.identity = make_identity(state.database, settings)
+    state.storage = Storage(settings)
     state.relay = Relay(state.database, Broker(settings))
-    state.health = HealthService(
-        settings, database=state.database, metrics=state.metrics, checks=state.redis.checks()
-    )
+    state.health = HealthService(settings, database=state.database, metrics=state.metrics, checks=state.redis.checks())
     state.lifecycle = AppLifecycleManager(
         [state.database, state.schema_gate, state.redis, state.relay, state.identity.hasher, state.health],
         startup_timeout=settings.startup_timeout,
@@ -106,7 +107,7 @@ def _make_parts(app: FastAPI, settings: Settings) -> None:
 
 def _add_routes(app: FastAPI, settings: Settings) -> None:
     # Health first, so that nothing that comes after can take the probes' paths.
-    for room in (health, auth, projects, labels, tasks, jobs):
+    for room in (health, auth, projects, labels, transfer, tasks, jobs):
         app.include_router(room.router)
     if settings.docs_enabled:
         docs.add_pages(app)

@@ -54,7 +54,7 @@ _FAMILIES: tuple[type[AppError], ...] = (
 _BY_STATUS = {family.status: family for family in _FAMILIES}
 _JSON_TYPES = ("application/json", "application/merge-patch+json")
 _FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
-_CANNOT_STORE = (asyncpg.DataError, UnicodeError, OverflowError)
+_CANNOT_STORE = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, UnicodeError, OverflowError)
 """What the input can provoke below the models: a value that PostgreSQL or an encoding has no room for."""
 _EXPECTED = (
     AppError,
@@ -221,4 +221,3 @@ def _message(entry: dict[str, Any]) -> str:
     if cause is not None or "reason" in context:
         return re.split("[,:]", message, maxsplit=1)[0]
     return message
-

@@ -197,6 +197,8 @@ def _complete_response(status: str, response: dict[str, Any], method: str, opera
         names.append("Location")
     if status == "201" or (status in {"200", "304"} and _has_version(method, operation)):
         names.append("ETag")
+    if status.isdigit() and int(status) in _HEADERS_OF_PROBLEM:
+        names.append(_HEADERS_OF_PROBLEM[int(status)])
     response["headers"] = _headers(*names) | response.get("headers", {})
     if status >= "400" and _is_problem(response):
         known = next((error for error in _PROBLEMS if str(error.status) == status), AppError())

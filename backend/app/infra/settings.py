@@ -1,7 +1,6 @@
 """The one settings class. Every field is an environment variable of the same name in capitals."""
 
 import secrets
-import secrets
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, PostgresDsn, SecretStr, UrlConstraints, field_validator, model_validator

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 @dataclass(slots=True)
 class NewTask:
     """A task whose references are resolved: ids of what exists in `workspace_id`. `columns` has title,
-    status, priority, position and created_at, and whatever else `repository.INSERTABLE` names."""
+    status, priority, position and created_at, and whatever else `repository.INSERTABLE` names.
+    """
 
     workspace_id: UUID
     project_id: UUID

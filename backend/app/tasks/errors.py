@@ -1,15 +1,6 @@
 from app.kit.errors import AppError, Conflict, FieldProblem, InvalidInput
 
 
-class InvalidReference(InvalidInput):
-    """A reference to what is not there, or not the caller's: the same words for both."""
-
-    code, title = "invalid_reference", "The input refers to something that does not exist"
-
-    def __init__(self, *pointers: str) -> None:
-        super().__init__(errors=[FieldProblem(one, "invalid_reference", "This does not exist") for one in pointers])
-
-
 class TaskCycle(InvalidInput):
     code, title = "task_cycle", "A task cannot be its own subtask, at any depth"
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app.access.scope import Scope
-from app.kit.errors import NotFound
+from app.kit.errors import InvalidReference, NotFound
 from app.kit.ids import new_id
 from app.models.task import CLOSED_STATUSES
 from app.tasks import repository
-from app.tasks.errors import InvalidReference, ProjectGone, TaskCycle, TooDeep
+from app.tasks.errors import ProjectGone, TaskCycle, TooDeep
 from app.web.preconditions import Stale
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Why a file is refused as a whole. Errors of single rows are `model.Problem`s."""
 
-from app.kit.errors import FieldProblem, InvalidInput
+from app.kit.errors import InvalidInput
 
 
 class FileRejected(InvalidInput):
@@ -21,10 +21,3 @@ class UnreadableFile(FileRejected):
 
 class InvalidMapping(FileRejected):
     code, title = "invalid_mapping", "The columns of the table cannot be matched with the fields of a task"
-
-
-class InvalidProject(InvalidInput):
-    code, title = "invalid_reference", "The input refers to something that does not exist"
-
-    def __init__(self) -> None:
-        super().__init__(errors=[FieldProblem("/project_id", "invalid_reference", "This does not exist")])

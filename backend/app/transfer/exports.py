@@ -12,9 +12,11 @@ from app.transfer import repository
 from app.transfer.writers import Writer, writer_for
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
     from datetime import datetime
     from uuid import UUID
+
+    from sqlalchemy import RowMapping
 
     from app.access.scope import Scope
     from app.infra.database import Database
@@ -34,7 +36,7 @@ _FLUSH = 65_536
 class Export:
     """A snapshot that is open; `body` must be read to its end or closed."""
 
-    def __init__(self, writer: Writer, rows: AsyncIterator[Mapping[str, Any]], first: Mapping[str, Any] | None) -> None:
+    def __init__(self, writer: Writer, rows: AsyncGenerator[RowMapping, None], first: RowMapping | None) -> None:
         self.writer = writer
         self.stack = AsyncExitStack()
         self._rows = rows
@@ -64,7 +66,7 @@ async def begin(
         await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         await connection.execute(text("SET LOCAL statement_timeout = '60s'"))
         rows = repository.export(connection, scope.workspace_ids, project_ids)
-        stack.push_async_callback(rows.aclose)  # type: ignore[attr-defined]
+        stack.push_async_callback(rows.aclose)
         first = await anext(rows, None)
     except BaseException:
         await stack.aclose()
@@ -74,7 +76,7 @@ async def begin(
     return export
 
 
-def _outward(row: Mapping[str, Any]) -> dict[str, Any]:
+def _outward(row: RowMapping) -> dict[str, Any]:
     """A row in the writers' words: ids are text, what is empty is left out."""
     task = {name: value for name, value in row.items() if value is not None}
     for name in ("id", "workspace_id", "project_id", "section_id", "parent_id", "created_by"):

@@ -8,7 +8,9 @@ from app.transfer.model import Format
 from app.worker import JobArgs
 
 
-class ImportArgs(JobArgs, kind="tasks.import", queue="slow", max_attempts=3, timeout=1800.0, retention=timedelta(days=30)):
+class ImportArgs(
+    JobArgs, kind="tasks.import", queue="slow", max_attempts=3, timeout=1800.0, retention=timedelta(days=30)
+):
     """`mapping` is the form field as it came: it was read once already, so it is valid."""
 
     file_id: Id

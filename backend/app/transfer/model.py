@@ -110,7 +110,7 @@ class Problem:
     count: int = 1
 
     def as_json(self) -> dict[str, Any]:
-        place = {self.place.kind: self.place.value} if self.place else {}
+        place: dict[str, Any] = {self.place.kind: self.place.value} if self.place else {}
         count = {"count": self.count} if self.count > 1 else {}
         return {**place, "code": self.code, "message": self.message, **count}
 

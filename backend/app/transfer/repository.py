@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from app.models import Change, Comment, Project, Section, Task, TaskReminder, User, WorkspaceMember
+from app.models import Change, Comment, Project, Task, TaskReminder, User, WorkspaceMember
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
     from uuid import UUID
 
+    from sqlalchemy import RowMapping
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 BATCH = 500
@@ -51,9 +52,7 @@ async def titles_there(session: AsyncSession, workspace_id: UUID, titles: Sequen
     return int(await session.scalar(query) or 0)
 
 
-async def insert_comments(
-    session: AsyncSession, rows: Sequence[Mapping[str, Any]], actor: Mapping[str, Any]
-) -> None:
+async def insert_comments(session: AsyncSession, rows: Sequence[Mapping[str, Any]], actor: Mapping[str, Any]) -> None:
     """Comments with their changes."""
     if not rows:
         return
@@ -103,7 +102,7 @@ _EXPORT = text("""
 
 async def export(
     connection: AsyncConnection, workspace_ids: Sequence[UUID], project_ids: Sequence[UUID] | None
-) -> AsyncIterator[Mapping[str, Any]]:
+) -> AsyncGenerator[RowMapping, None]:
     """Live tasks, archived ones too, the oldest first; at most a batch of them is in memory."""
     params = {"workspace_ids": list(workspace_ids), "project_ids": list(project_ids) if project_ids else None}
     async with connection.stream(_EXPORT, params, execution_options={"yield_per": BATCH}) as rows:

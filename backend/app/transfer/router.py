@@ -29,14 +29,14 @@ FileName = Annotated[UploadFile, File(description="The file as the other product
 
 @router.post("/import", status_code=202, response_model=JobOut, summary="Import tasks from a file")
 @no_deadline
-async def import_tasks(
+async def import_tasks(  # noqa: PLR0913, PLR0917  each is a field of the form
     request: Request,
     caller: CurrentCaller,
     session: SessionDep,
     file: FileName,
     format_: Annotated[Format | None, Form(alias="format", description="Detected when left out.")] = None,
     project_id: Annotated[UUID | None, Form(description="Where tasks without a project go; else your inbox.")] = None,
-    dry_run: Annotated[bool, Form(description="Reads and counts, and brings nothing in.")] = False,
+    dry_run: Annotated[bool, Form(description="Reads and counts, and brings nothing in.")] = False,  # noqa: FBT002
     on_error: Annotated[
         Literal["report", "abort"],
         Form(description="`report`: the good rows come in, each bad one is named. `abort`: nothing comes in."),

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from app.kit.clock import utc_now
+from app.kit.errors import InvalidReference
 from app.labels.service import labels_named
 from app.models import Project
 from app.projects.service import project_named, section_named
 from app.tasks.bulk import NewTask, insert_all
 from app.transfer import repository
-from app.transfer.errors import InvalidProject
 from app.transfer.model import Problem
 
 if TYPE_CHECKING:
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from app.tasks.service import Writer
     from app.transfer.model import ParsedImport, ParsedTask
 
-Progress = Callable[[int, int], Awaitable[None]] if TYPE_CHECKING else Any
+    Progress = Callable[[int, int], Awaitable[None]]
 
 
 async def target(session: AsyncSession, scope: Scope, project_id: UUID | None) -> UUID:
-    """The workspace that an import goes to. Raises InvalidProject, RoleTooLow."""
+    """The workspace that an import goes to. Raises InvalidReference, RoleTooLow."""
     if project_id is None:
         if scope.personal is None:
-            raise InvalidProject
+            raise InvalidReference("/project_id")
         return scope.personal
     workspace_id = await repository.workspace_of_project(session, project_id, scope.workspace_ids)
     if workspace_id is None:
-        raise InvalidProject
+        raise InvalidReference("/project_id")
     scope.require(workspace_id)
     return workspace_id
 
@@ -103,9 +103,7 @@ class Bringing:
             self.projects[one.ref] = await project_named(self.session, self.writer.actor, self.workspace_id, one.name)
         for section in parsed.sections:
             project = self.projects[section.project]
-            row = await section_named(
-                self.session, self.writer.actor, project, section.name, archived=section.archived
-            )
+            row = await section_named(self.session, self.writer.actor, project, section.name, archived=section.archived)
             self.sections[section.ref], self.section_projects[section.ref] = row.id, project
 
     async def _batch(self, tasks: Sequence[ParsedTask], start: int) -> None:
@@ -170,5 +168,3 @@ class Bringing:
             "created_at": moment,
             "updated_at": moment,
         }
-
-

@@ -57,7 +57,11 @@ async def test_the_rest_of_the_oauth2_form_is_optional(client, account, extra):
 
 @pytest.mark.parametrize(
     ("extra", "pointer"),
-    [({"grant_type": "client_credentials"}, "/grant_type"), ({"otp": "123456"}, "/otp"), ({"username": ""}, "/username")],
+    [
+        ({"grant_type": "client_credentials"}, "/grant_type"),
+        ({"otp": "123456"}, "/otp"),
+        ({"username": ""}, "/username"),
+    ],
 )
 async def test_a_form_that_says_something_else_is_refused(client, account, extra, pointer):
     answer = await login_as(client, account, **extra)
@@ -65,7 +69,7 @@ async def test_a_form_that_says_something_else_is_refused(client, account, extra
     assert [problem["pointer"] for problem in answer.json()["errors"]] == [pointer]
 
 
-@pytest.mark.parametrize("username", ["ANA@example.com", " ana@EXAMPLE.com ", "ａｎａ@example.com"])
+@pytest.mark.parametrize("username", ["ANA@example.com", " ana@EXAMPLE.com ", "\uff41\uff4e\uff41@example.com"])
 async def test_an_address_is_recognised_however_it_is_typed(client, account, username):
     assert (await login_as(client, account, username=username)).status_code == 200
 
@@ -101,7 +105,9 @@ async def test_every_cause_of_a_failed_login_costs_one_hash(client, account, app
 
 
 @pytest.mark.parametrize("password", ["x" * 1024, "é" * 512, "x" * 500_000, "nul\x00"])
-async def test_a_password_that_cannot_be_one_is_refused_before_it_is_hashed(client, account, app, monkeypatch, password):
+async def test_a_password_that_cannot_be_one_is_refused_before_it_is_hashed(
+    client, account, app, monkeypatch, password
+):
     monkeypatch.setattr(app.state.identity.hasher, "_run", None)
     answer = await login_as(client, account, password=password)
     assert answer.status_code == 422

@@ -131,7 +131,8 @@ async def test_the_same_successor_is_found_after_the_signing_key_was_changed(cli
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"refresh_token": None}, {"refresh_token": 7}, {"refresh_token": ""}, {"refresh_token": "x", "more": 1}]
+    "body",
+    [{}, {"refresh_token": None}, {"refresh_token": 7}, {"refresh_token": ""}, {"refresh_token": "x", "more": 1}],
 )
 async def test_a_body_of_another_shape_is_refused(client, body):
     assert (await client.post("/auth/refresh", json=body)).status_code == 422

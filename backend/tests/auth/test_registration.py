@@ -73,9 +73,7 @@ async def test_of_many_who_register_one_address_at_once_one_gets_it(client, data
 )
 async def test_a_bad_password_is_refused_with_the_reason_and_no_echo(client, database, password, code):
     body = {"email": "ana@example.com", "password": password}
-    answer = await client.post(
-        "/auth/register", content=json.dumps(body), headers={"Content-Type": "application/json"}
-    )
+    answer = await client.post("/auth/register", content=json.dumps(body), headers={"Content-Type": "application/json"})
     assert answer.status_code == 422
     (problem,) = answer.json()["errors"]
     assert (problem["pointer"], problem["code"]) == ("/password", code)
@@ -87,7 +85,9 @@ async def test_a_bad_password_is_refused_with_the_reason_and_no_echo(client, dat
 @pytest.mark.parametrize("length", [12, 64, 128, 1000])
 async def test_a_password_of_any_other_length_is_accepted_whole(client, length):
     password = ("correct horse battery staple " * 40)[:length]
-    assert (await client.post("/auth/register", json={"email": "a@example.com", "password": password})).status_code == 201
+    assert (
+        await client.post("/auth/register", json={"email": "a@example.com", "password": password})
+    ).status_code == 201
     login = {"username": "a@example.com", "password": password}
     assert (await client.post("/auth/login", data=login)).status_code == 200
     assert (await client.post("/auth/login", data={**login, "password": password[:-1]})).status_code == 401
@@ -96,14 +96,16 @@ async def test_a_password_of_any_other_length_is_accepted_whole(client, length):
 async def test_a_password_is_the_same_however_its_accents_were_typed(client):
     composed, decomposed = "p\u00e4sst schon f\u00fcr heute", "pa\u0308sst schon fu\u0308r heute"
     await client.post("/auth/register", json={"email": "a@example.com", "password": composed})
-    assert (await client.post("/auth/login", data={"username": "a@example.com", "password": decomposed})).status_code == 200
+    assert (
+        await client.post("/auth/login", data={"username": "a@example.com", "password": decomposed})
+    ).status_code == 200
 
 
 @pytest.mark.parametrize(
     ("changes", "pointer"),
     [
         ({"email": "no address"}, "/email"),
-        ({"email": "ｆｕｌｌ@example.com"}, "/email"),
+        ({"email": "\uff46\uff55\uff4c\uff4c@example.com"}, "/email"),
         ({"email": "x" * 250 + "@example.com"}, "/email"),
         ({"email": "nul\x00@example.com"}, "/email"),
         ({"email": None}, "/email"),

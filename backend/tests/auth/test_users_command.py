@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
+BACKEND = Path(__file__).parents[2]
 PASSWORD = "correct horse battery staple"
 
 
@@ -19,7 +21,7 @@ def taskapi(settings, tmp_path):
             **os.environ,
             "DATABASE_URL": str(settings.database_url),
             "SECRET_KEY": settings.secret_key.get_secret_value(),
-            "PYTHONPATH": os.getcwd() if "backend" in os.getcwd() else os.pathsep.join(sys.path),
+            "PYTHONPATH": str(BACKEND),
         }
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "app.cli", *arguments,

@@ -20,8 +20,32 @@ OPERATIONS = [
 ]
 each_operation = pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
 
-SINGULAR = {"auth", "login", "logout", "logout-all", "register", "refresh", "me", "password", "health", "trash", "history"}
-ACTIONS = {"restore", "archive", "unarchive", "complete", "reopen", "cancel", "retry", "run", "bulk", "import", "export"}
+SINGULAR = {
+    "auth",
+    "login",
+    "logout",
+    "logout-all",
+    "register",
+    "refresh",
+    "me",
+    "password",
+    "health",
+    "trash",
+    "history",
+}
+ACTIONS = {
+    "restore",
+    "archive",
+    "unarchive",
+    "complete",
+    "reopen",
+    "cancel",
+    "retry",
+    "run",
+    "bulk",
+    "import",
+    "export",
+}
 PROBES = {"live", "ready", "startup", "detailed"}
 PUBLIC = {"/auth/register", "/auth/login", "/auth/refresh", "/auth/logout"} | {
     "/health", "/health/live", "/health/ready", "/health/startup",
@@ -110,7 +134,9 @@ def test_bodies_have_examples_that_are_valid(path: str, method: str, operation: 
             if media in {"multipart/form-data", "application/openmetrics-text; version=1.0.0; charset=utf-8"}:
                 continue
             assert "example" in content or "examples" in content, media
-            examples = [content["example"]] if "example" in content else [one["value"] for one in content["examples"].values()]
+            examples = (
+                [content["example"]] if "example" in content else [one["value"] for one in content["examples"].values()]
+            )
             for example in examples:
                 assert is_valid(content["schema"], example), (media, json.dumps(example))
 

@@ -129,7 +129,7 @@ async def test_it_gives_up_on_a_missing_database_with_code_three_and_one_line(se
 
 
 async def test_it_starts_when_the_database_comes(serve: Serve, database_url: str) -> None:
-    host, port = database_url.rsplit("@", 1)[1].split("/")[0].split(":")
+    host, port = database_url.rsplit("@", 1)[1].split("/", maxsplit=1)[0].split(":")
     async with proxy_to(host, int(port)) as proxy:
         proxy.freeze()
         through = database_url.replace(f"{host}:{port}", f"127.0.0.1:{proxy.port}")
@@ -202,10 +202,10 @@ async def test_a_body_over_the_limit_is_refused_announced_or_not(serve: Serve) -
         answer = await raw(api, head + b"400\r\n" + b" " * 1024 + b"\r\n" + b"800\r\n" + b" " * 2048 + b"\r\n0\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 413 ")
         # It may or may not be sent after this, so the connection must close, or the answer never ends here.
-        head = b"POST /auth/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99999999\r\nExpect: 100-continue\r\n\r\n"
+        head = (
+            b"POST /auth/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99999999\r\nExpect: 100-continue\r\n\r\n"
+        )
         assert (await raw(api, head)).startswith(b"HTTP/1.1 413 ")
-
-
 
 
 async def test_uvicorn_serves_the_application_too(database_url: str, redis_url: str) -> None:
@@ -214,5 +214,4 @@ async def test_uvicorn_serves_the_application_too(database_url: str, redis_url: 
     async with running(["uvicorn", "app.main:app", "--port", str(port)], environment) as server:
         await server.event("started")
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
-            while (await client.get("/health/ready")).status_code != 200:
-                await asyncio.sleep(0.05)
+            assert (await client.get("/health/ready")).status_code == 200

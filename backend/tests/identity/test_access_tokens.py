@@ -76,7 +76,9 @@ def test_a_token_whose_signature_was_taken_off_is_refused(tokens):
         tokens.verify(forge(claims()).rpartition(".")[0] + ".")
 
 
-@pytest.mark.parametrize("key", [b"", b"secret", SECRET.encode(), b'{"kty":"oct","k":"c2VjcmV0"}', key_of("another" * 8)])
+@pytest.mark.parametrize(
+    "key", [b"", b"secret", SECRET.encode(), b'{"kty":"oct","k":"c2VjcmV0"}', key_of("another" * 8)]
+)
 def test_a_token_signed_with_another_key_is_refused(tokens, key):
     with pytest.raises(InvalidTokenError):
         tokens.verify(forge(claims(), key=key))
@@ -145,7 +147,8 @@ def test_a_token_of_or_for_somebody_else_is_refused(tokens, changes):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"typ": "refresh"}, {"typ": "reset"}, {"typ": None}, {"sid": None}, {"sid": "x"}, {"sub": 7}, {"scopes": None}]
+    "changes",
+    [{"typ": "refresh"}, {"typ": "reset"}, {"typ": None}, {"sid": None}, {"sid": "x"}, {"sub": 7}, {"scopes": None}],
 )
 def test_a_token_for_another_purpose_is_refused(tokens, changes):
     with pytest.raises(InvalidTokenError):

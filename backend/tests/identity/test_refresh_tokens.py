@@ -27,7 +27,18 @@ def test_a_token_names_its_session_and_holds_256_secret_bits(refresh):
 def test_a_token_that_was_not_made_here_names_no_session(refresh):
     token = refresh.new(uuid4())
     changed = token[:20] + ("A" if token[20] != "A" else "B") + token[21:]
-    for other in ("", "rt_", changed, token[:-1], token + "A", token + "\n", token[3:], "é" + token, token + "=", "x" * 10_000):
+    for other in (
+        "",
+        "rt_",
+        changed,
+        token[:-1],
+        token + "A",
+        token + "\n",
+        token[3:],
+        "é" + token,
+        token + "=",
+        "x" * 10_000,
+    ):
         assert refresh.session_of(other) is None
     assert refresh.session_of(RefreshTokens(["x" * 32]).new(uuid4())) is None
     assert refresh.session_of(AccessTokens([NEW], 900).issue(uuid4(), uuid4())) is None

@@ -20,7 +20,7 @@ PIECES: dict[Format, list[str]] = {
     "todoist-csv": [
         "TYPE,CONTENT,PRIORITY,INDENT,DATE,DATE_LANG,TIMEZONE,DURATION,DURATION_UNIT,DEADLINE\n",
         "task,Buy @milk,1,1,every day,en,Europe/Berlin,10,minute,2024-01-01\n", "task,", "note,text\n", "section,S\n",
-        "in 5 days", "every! 2 weeks", '"', ",", "\r\n", "\n", "\0", "\ud800", "99", "[[file {\"file_url\": \"x\"}]]", "meta,\n",
+        "in 5 days", "every! 2 weeks", '"', ",", "\r\n", "\n", "\0", "\ud800", "99", '[[file {"file_url": "x"}]]', "meta,\n",
     ],
     "todotxt": ["x ", "(A) ", "2024-01-01 ", "+p ", "@c ", "due:2024-13-01 ", "rec:+1w ", "rrule:FREQ=DAILY ", "p:1 ", "id:1 ",
                 "title ", "\n", "\r", "\0", "k:v ", "9999-12-31 ", "due:0001-01-01 "],

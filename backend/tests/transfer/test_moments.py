@@ -47,6 +47,8 @@ def test_a_day_starts_and_ends_where_the_user_is() -> None:
     assert as_due(date(1969, 12, 31), BERLIN) is None
 
 
-@pytest.mark.parametrize("name", ["", "Mars/Base", "../etc/passwd", "Europe", "Europe/Berlin\n", "/etc/localtime", "\0"])
+@pytest.mark.parametrize(
+    "name", ["", "Mars/Base", "../etc/passwd", "Europe", "Europe/Berlin\n", "/etc/localtime", "\0"]
+)
 def test_only_names_of_zones_are_zones(name: str) -> None:
     assert zone_named(name) is None

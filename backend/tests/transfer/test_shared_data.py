@@ -122,7 +122,9 @@ def test_shifted_rows_are_named_and_leave_no_half_title() -> None:
     assert {73, 91, 106, 119} < {*rows}
     assert len(rows) == len({*rows}) == 43
     assert "Inventory all integrations" not in {task.title for task in parsed.tasks}
-    assert [error.place.value for error in load("todoist-csv/weekly-commitment-reset.csv").errors if error.place] == [23]
+    assert [error.place.value for error in load("todoist-csv/weekly-commitment-reset.csv").errors if error.place] == [
+        23
+    ]
 
 
 def test_dates_that_are_not_zero_padded_keep_the_year_they_have() -> None:

@@ -58,13 +58,17 @@ def test_a_file_saved_again_by_a_spreadsheet_has_another_delimiter(delimiter: st
     assert titles(read(f"TYPE{delimiter}CONTENT{delimiter}PRIORITY\n{line}\n", "todoist-csv")) == ["Eggs, milk"]
 
 
-@pytest.mark.parametrize(("number", "priority"), [("1", "urgent"), ("2", "high"), ("3", "medium"), ("4", "none"), ("", "none")])
+@pytest.mark.parametrize(
+    ("number", "priority"), [("1", "urgent"), ("2", "high"), ("3", "medium"), ("4", "none"), ("", "none")]
+)
 def test_priority_one_is_the_most_urgent(number: str, priority: str) -> None:
     assert only(todoist(f"task,a,,{number},1,,,,,,,,")).priority == priority
 
 
 def test_a_deeper_task_belongs_to_the_nearest_one_above_that_is_less_deep() -> None:
-    parsed = todoist(*(f"task,{name},,4,{indent},,,,,,,," for name, indent in zip("abcdef", ["", 2, 3, 2, 1, 3], strict=True)))
+    parsed = todoist(
+        *(f"task,{name},,4,{indent},,,,,,,," for name, indent in zip("abcdef", ["", 2, 3, 2, 1, 3], strict=True))
+    )
     names = {task.ref: task.title for task in parsed.tasks}
     assert {task.title: names.get(task.parent or "") for task in parsed.tasks} == {
         "a": None, "b": "a", "c": "b", "d": "a", "e": None, "f": "e",
@@ -84,7 +88,9 @@ def test_a_surplus_cell_that_is_empty_does_no_harm() -> None:
 
 
 def test_a_child_of_a_broken_row_comes_in_on_its_own_with_a_warning() -> None:
-    parsed = todoist("task,top,,4,1,,,,,,,,", "task,a, b,,4,2,,,,,,,,", "task,child,,4,3,,,,,,,,", "note,of the child,,,,,,,,,,,")
+    parsed = todoist(
+        "task,top,,4,1,,,,,,,,", "task,a, b,,4,2,,,,,,,,", "task,child,,4,3,,,,,,,,", "note,of the child,,,,,,,,,,,"
+    )
     child = parsed.tasks[1]
     assert (child.title, child.parent, len(child.comments)) == ("child", None, 1)
     assert "parent_missing" in codes(parsed.warnings)
@@ -97,7 +103,12 @@ def test_a_note_of_a_broken_row_is_an_error_too() -> None:
 
 
 def test_tasks_of_a_lost_section_do_not_move_to_the_one_before() -> None:
-    parsed = todoist("section,One,,,,", "section,Two, and, Three,,", "task,a,,4,1,", header="TYPE,CONTENT,DESCRIPTION,PRIORITY,INDENT,DATE")
+    parsed = todoist(
+        "section,One,,,,",
+        "section,Two, and, Three,,",
+        "task,a,,4,1,",
+        header="TYPE,CONTENT,DESCRIPTION,PRIORITY,INDENT,DATE",
+    )
     assert only(parsed).section is None
     assert "section_lost" in codes(parsed.warnings)
 

@@ -133,7 +133,9 @@ def test_a_line_of_marks_only_has_them_as_its_title() -> None:
     assert row_of(read("due:2020-01-01\n", "todotxt"), "empty_title") == [1]
 
 
-@pytest.mark.parametrize("data", ["BEGIN:VCALENDAR\n", '{"tasks": []}', '[{"title": "x"}]', "<!DOCTYPE html>\n", "<?xml version"])
+@pytest.mark.parametrize(
+    "data", ["BEGIN:VCALENDAR\n", '{"tasks": []}', '[{"title": "x"}]', "<!DOCTYPE html>\n", "<?xml version"]
+)
 def test_documents_are_no_lists(data: str) -> None:
     with pytest.raises(WrongFileFormat):
         read(data, "todotxt")

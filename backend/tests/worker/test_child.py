@@ -45,7 +45,7 @@ async def test_a_kind_that_this_release_does_not_know_stays_available(child, add
 async def test_args_of_an_older_version_are_read(child, add, look, database) -> None:
     job_id = await add(EchoArgs())
     async with database.transaction() as session:
-        await session.execute(text("UPDATE jobs SET args_version = 1, args = '{\"words\": \"old\"}'"))
+        await session.execute(text('UPDATE jobs SET args_version = 1, args = \'{"words": "old"}\''))
     await run(child)
     assert (await look(job_id)).result["text"] == "old"
 
@@ -67,11 +67,15 @@ async def test_the_most_urgent_job_is_taken_first_and_among_equals_the_oldest(ch
     order = []
     for _ in range(4):
         await run(child)
-        order += [one for one in (late, first, second, urgent) if (await look(one)).state == "completed" and one not in order]
+        order += [
+            one for one in (late, first, second, urgent) if (await look(one)).state == "completed" and one not in order
+        ]
     assert order == [urgent, first, second, late]
 
 
-async def test_a_workspace_at_its_limit_does_not_hold_up_another(child, add, look, database: Database, settings) -> None:
+async def test_a_workspace_at_its_limit_does_not_hold_up_another(
+    child, add, look, database: Database, settings
+) -> None:
     async with database.transaction() as session:
         busy, idle = Workspace(name="busy"), Workspace(name="idle")
         session.add_all([busy, idle])
@@ -79,7 +83,9 @@ async def test_a_workspace_at_its_limit_does_not_hold_up_another(child, add, loo
         waiting = await add(EchoArgs(), workspace_id=busy.id, priority=0)
     async with database.transaction() as session:
         await session.execute(
-            text("UPDATE jobs SET state = 'running', lease_token = gen_random_uuid(), lease_until = now() + '1h' WHERE id <> :id"),
+            text(
+                "UPDATE jobs SET state = 'running', lease_token = gen_random_uuid(), lease_until = now() + '1h' WHERE id <> :id"
+            ),
             {"id": waiting},
         )
     other = await add(EchoArgs(), workspace_id=idle.id)
@@ -101,7 +107,9 @@ async def test_a_permanent_error_discards_with_its_code_and_result(child, add, l
     await run(child)
     job = await look(job_id)
     assert (job.state, job.result) == ("discarded", {"tasks": 0})
-    assert [(error["attempt"], error["code"], error["message"]) for error in job.errors] == [(1, "no_such_thing", "There is none")]
+    assert [(error["attempt"], error["code"], error["message"]) for error in job.errors] == [
+        (1, "no_such_thing", "There is none")
+    ]
 
 
 async def test_a_retry_waits_as_long_as_it_was_told_to(child, add, look) -> None:

@@ -73,7 +73,16 @@ async def start(settings: Settings) -> AsyncIterator[Callable[..., Awaitable[Wor
     workers: list[WorkerUnderTest] = []
 
     async def start(**changes: str) -> WorkerUnderTest:
-        command = ["-m", "celery", "-A", "worker_app", "worker", "--without-gossip", "--without-mingle", "--without-heartbeat"]
+        command = [
+            "-m",
+            "celery",
+            "-A",
+            "worker_app",
+            "worker",
+            "--without-gossip",
+            "--without-mingle",
+            "--without-heartbeat",
+        ]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *command,
@@ -119,7 +128,9 @@ async def test_a_job_of_a_killed_worker_runs_again_on_another(start, add, finish
     assert (job.state, job.deaths, job.errors[0]["code"]) == ("completed", 1, "lease_expired")
 
 
-async def test_the_job_of_a_killed_pool_process_runs_again_at_once_and_its_neighbour_goes_on(start, add, finished, gate) -> None:
+async def test_the_job_of_a_killed_pool_process_runs_again_at_once_and_its_neighbour_goes_on(
+    start, add, finished, gate
+) -> None:
     await start(JOB_LEASE_SECONDS="600", JOB_HEARTBEAT_SECONDS="1")
     one, other = await add(GateArgs()), await add(GateArgs())
     pids = {UUID(job_id): pid for job_id, _, pid in [await gate.started(), await gate.started()]}

@@ -94,7 +94,9 @@ async def test_a_job_that_kills_its_workers_is_discarded(reconciler, add, look, 
         ({"cancel_requested_at": "now()"}, "cancelled"),
     ],
 )
-async def test_a_lost_attempt_that_must_not_be_repeated_ends_the_job(reconciler, add, look, hold, columns, state) -> None:
+async def test_a_lost_attempt_that_must_not_be_repeated_ends_the_job(
+    reconciler, add, look, hold, columns, state
+) -> None:
     job_id = await add(EchoArgs())
     await hold(job_id, -1, **columns)
     await reconciler.round()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_WEEKDAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
+_WEEKDAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 _MONTHS = (
     "january february march april may june july august september october november december".split()  # noqa: SIM905
 )
@@ -61,7 +61,8 @@ _LANGUAGES = {
     "nl": _Language(
         "vandaag=today morgen=tomorrow overmorgen=day_after_tomorrow gisteren=yesterday elke=every iedere=every ieder=every "
         "dag=day dagen=day week=week weken=week maand=month maanden=month jaar=year jaren=year kwartaal=quarter uur=hour "
-        "werkdag=workday eerste=1st tweede=2nd derde=3rd laatste=last dagelijks=daily om=at en=and over=in vanaf=starting tot=until "
+        "werkdag=workday eerste=1st tweede=2nd derde=3rd laatste=last dagelijks=daily om=at en=and over=in vanaf=starting "
+        "tot=until "
         "op=on een=1",
         "maandag dinsdag woensdag donderdag vrijdag zaterdag zondag",
         "januari|jan februari|feb maart|mrt april|apr mei juni|jun juli|jul augustus|aug september|sep oktober|okt november|nov "

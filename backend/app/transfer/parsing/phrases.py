@@ -122,7 +122,7 @@ def _later(day: date, amount: int, unit: str) -> date:
     return day + timedelta(days=amount * (7 if unit == "week" else 1))
 
 
-def _date_of(phrase: str, today: date) -> date | None:
+def _date_of(phrase: str, today: date) -> date | None:  # noqa: PLR0911  one line for each form of a date
     """A date in words without a time."""
     phrase = phrase.removeprefix("on ")
     named = {
@@ -223,7 +223,7 @@ def _by_unit(phrase: str) -> str | None:
     if not found["day"]:
         return f"FREQ={frequency}{step}"
     chosen = {"WEEKLY": _by_weekday, "MONTHLY": lambda day: _by_ordinal(day) or _by_month_day(day)}.get(frequency)
-    rule = chosen(found["day"]) if chosen else None
+    rule = chosen(found["day"]) if chosen else None  # type: ignore[no-untyped-call]
     return rule.replace(";", f"{step};", 1) if rule and rule.startswith(f"FREQ={frequency};BY") else None
 
 

@@ -61,7 +61,7 @@ def after_finished(rule: str, start: datetime, zone: tzinfo, finished: set[datet
     times = int(parts.pop("COUNT", 10**9))
     until = min(_local(parts.pop("UNTIL", ""), zone) or datetime.max, last + _LONG)  # noqa: DTZ901  local times
     plain = ";".join(f"{name}={value}" for name, value in parts.items())
-    for passed, occurrence in enumerate(rrulestr(plain, dtstart=start).replace(until=until)):
+    for passed, occurrence in enumerate(rrulestr(plain, dtstart=start).replace(until=until)):  # type: ignore[union-attr]
         if passed >= times:
             return None
         if occurrence not in finished:

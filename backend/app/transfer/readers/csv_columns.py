@@ -81,7 +81,7 @@ def _source(name: str, value: Any) -> Source:
         raise InvalidMapping(
             f"In the mapping, {name} is no column, list of columns, or object of column and separator."
         )
-    return Source(tuple(columns), separator)
+    return Source(tuple(columns), separator)  # type: ignore[arg-type]
 
 
 class Columns:

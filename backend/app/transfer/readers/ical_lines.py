@@ -163,7 +163,7 @@ def _unfolded(file: BinaryIO, journal: Journal) -> Iterator[str]:
                 "surrogatepass",
             )
         else:
-            lines, encoding, errors = iter(file), stream.encoding.removesuffix("-sig"), "surrogateescape"
+            lines, encoding, errors = iter(file), stream.encoding.removesuffix("-sig"), "surrogateescape"  # type: ignore[arg-type]
         for logical in _joined(lines):
             yield logical.decode(encoding, errors).removeprefix("\ufeff")
 

@@ -128,7 +128,7 @@ class TodoReader:
         name = found.parameters.get("FILENAME") or found.parameters.get("X-FILENAME") or found.value.rsplit("/", 1)[-1]
         draft.attach(self._journal, name, found.value.strip())
 
-    def _set_state(self, draft: Draft, properties: dict[str, list[Property]]) -> None:
+    def _set_state(self, draft: Draft, properties: dict[str, list[Property]]) -> None:  # noqa: C901  RFC 5545 3.8.1.11 has many cases
         status = _take(properties, "STATUS").strip().upper()
         percent = _number(_take(properties, "PERCENT-COMPLETE"))
         completed = properties.pop("COMPLETED", [])

@@ -72,7 +72,7 @@ def _defined(component: Component) -> tzinfo | None:
         return None
     lines = ["BEGIN:VTIMEZONE", *component.lines, "END:VTIMEZONE", ""]
     try:
-        return Timezone.from_ical("\r\n".join(lines)).to_tz(lookup_tzid=False)  # type: ignore[union-attr]
+        return Timezone.from_ical("\r\n".join(lines)).to_tz(lookup_tzid=False)  # type: ignore[attr-defined,no-any-return]
     except Exception:  # noqa: BLE001  the library raises whatever its parts raise; without a definition the user's zone is used
         return None
 

@@ -1,7 +1,8 @@
 """todo.txt: a task a line, `x 2016-04-22 2016-04-19 (A) text +project @context key:value`.
 
 Source: the format's own description (todotxt/todo.txt) and, for `due:`, `t:`, `rec:`, `pri:` and `id:`/`p:`, the habits of the
-programs that use it; `rrule:`, `status:` and `archived:` are our own. Contexts are labels; the first `+word` of a line is its project and further ones are labels.
+programs that use it; `rrule:`, `status:` and `archived:` are our own. Contexts are labels; the
+first `+word` of a line is its project and further ones are labels.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class ICalendarWriter:
         return f"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//{FORMAT}//EN\r\nCALSCALE:GREGORIAN\r\n".encode()
 
     def task(self, task: Mapping[str, Any]) -> bytes:
-        return self._zone_definition(task) + _todo(task).to_ical()
+        return self._zone_definition(task) + _todo(task).to_ical()  # type: ignore[no-any-return]
 
     def end(self) -> bytes:
         return b"END:VCALENDAR\r\n"
@@ -57,7 +57,7 @@ class ICalendarWriter:
 
 @cache
 def _defined(zone: str) -> bytes:
-    return Timezone.from_tzid(zone).to_ical()
+    return Timezone.from_tzid(zone).to_ical()  # type: ignore[no-any-return]
 
 
 def _todo(task: Mapping[str, Any]) -> Todo:
