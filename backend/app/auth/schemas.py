@@ -91,7 +91,7 @@ class UserOut(BaseModel):
     email: str = Field(examples=["ana@example.com"])
     name: str | None = Field(examples=["Ana"])
     time_zone: str = Field(description="IANA name.", examples=["Europe/Berlin"])
-    is_superuser: bool
+    is_superuser: bool = Field(examples=[False])
     email_verified_at: UtcTime | None
     created_at: UtcTime
     updated_at: UtcTime

@@ -32,6 +32,17 @@ BUSY = (
 )
 
 
+class _Connection(asyncpg.Connection):  # type: ignore[type-arg]  generic in its stubs only
+    """One of the engine's connections: where a statement of its was given up, it is dropped without a farewell."""
+
+    async def close(self, *, timeout: float | None = None) -> None:
+        # Only SQLAlchemy's invalidation sets a timeout (2 s): a frozen server would take all of it.
+        if timeout is None:
+            await super().close()
+        else:
+            self.terminate()
+
+
 async def _leave_as_it_is(_: asyncpg.Connection[asyncpg.Record]) -> None:
     # Single statements leave no state behind, so the pool's RESET, a round trip for each release, has nothing to do.
     return
@@ -73,7 +84,7 @@ class Database:
             pool_use_lifo=True,
             json_serializer=lambda value: to_json(value).decode(),
             json_deserializer=from_json,
-            connect_args={"timeout": 3, "server_settings": self._server_settings},
+            connect_args={"timeout": 3, "server_settings": self._server_settings, "connection_class": _Connection},
         )
         self.session_class: type[Session] = type("Session", (Session,), {})
         """The class of this database's own (inner) sessions, for those who listen to their events."""
@@ -150,7 +161,12 @@ class Database:
             raise Unavailable("The database is not connected yet")
         arguments = statement.arguments(params)
         async with self._pool.acquire() as connection:
-            return await connection.fetch(statement.sql, *arguments)
+            try:
+                return await connection.fetch(statement.sql, *arguments)
+            except asyncio.CancelledError:
+                # Given up, at the deadline or by the client. Giving the connection back would wait for the answer.
+                connection.terminate()
+                raise
 
     async def _fetch_ordinarily(self, statement: Statement, params: Mapping[str, Any]) -> list[Any]:
         async with self.engine.connect() as connection:

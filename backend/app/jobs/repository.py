@@ -9,7 +9,6 @@ from sqlalchemy import ARRAY, DateTime, Text, Update, Uuid, any_, bindparam, cas
 from app.infra.statements import Statement
 from app.kit.keyset import Key
 from app.models import Job
-from app.models.job import LIVE_STATES
 from app.web.listing import Listing
 
 _j = Job.__table__.c
@@ -41,7 +40,7 @@ MINE = Listing("jobs", _MINE, _KEYS, "-created_at")
 
 
 def _waiting(then: Any, otherwise: Any) -> Any:
-    return case((_j.state.in_(("scheduled", "available")), then), else_=otherwise)
+    return case((_j.state == "running", otherwise), else_=then)
 
 
 def _returning(statement: Update) -> Statement:
@@ -51,7 +50,7 @@ def _returning(statement: Update) -> Statement:
 # One that waits is cancelled here and now; one that runs is asked, by the column that its worker reads.
 CANCEL = _returning(
     update(Job)
-    .where(*_ONE, _j.state.in_(LIVE_STATES))
+    .where(*_ONE, _j.finished_at.is_(None))
     .values(
         cancel_requested_at=func.coalesce(_j.cancel_requested_at, func.now()),
         state=_waiting("cancelled", _j.state),

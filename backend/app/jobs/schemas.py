@@ -1,11 +1,12 @@
 """Jobs on the wire."""
 
-from typing import Annotated, Any, Literal
+from datetime import datetime
+from typing import Annotated, Any, Literal, NotRequired
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter, WithJsonSchema
+from typing_extensions import TypedDict  # pydantic asks for it on Python 3.11
 
-from app.kit.schema import UtcTime
 from app.web.listing import ListQuery
 
 State = Literal["scheduled", "available", "running", "completed", "cancelled", "discarded"]
@@ -14,33 +15,33 @@ Word = Annotated[str, Field(pattern=r"^[a-z0-9_.]{1,100}$")]
 
 
 class JobQuery(ListQuery):
+    sort: str | None = Field(None, max_length=100, description="`created_at` or `-created_at`, the default.")
     kind: list[Word] = Field([], max_length=20, description="Only these kinds; repeatable.")
     state: list[State] = Field([], description="Only these states; repeatable.")
     queue: list[Word] = Field([], max_length=20, description="Only these queues; repeatable.")
     parent_id: UUID | None = Field(None, description="Only the parts of this job.")
 
 
-class Progress(BaseModel):
+class Progress(TypedDict):
     current: int
     total: int | None
     message: str | None
 
 
-class AttemptError(BaseModel):
+class AttemptError(TypedDict):
     """What became of an attempt that did not complete the job."""
 
     attempt: int
-    at: UtcTime
-    code: str = Field(description="Stable, snake_case.")
+    at: Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+    code: Annotated[str, Field(description="Stable, snake_case.")]
     message: str
-    duration: float = Field(description="Seconds.")
+    duration: Annotated[float, Field(description="Seconds.")]
 
 
-class JobOut(BaseModel):
+class JobOut(TypedDict):
     """One run of work in the background."""
 
-    model_config = ConfigDict(
-        from_attributes=True,
+    __pydantic_config__ = ConfigDict(  # type: ignore[misc]
         json_schema_extra={
             "examples": [
                 {
@@ -64,33 +65,35 @@ class JobOut(BaseModel):
                     "finished_at": None,
                 }
             ]
-        },
+        }
     )
 
     id: UUID
-    kind: str = Field(description="Feature first: `tasks.import`.")
+    kind: Annotated[str, Field(description="Feature first: `tasks.import`.")]
     queue: str
-    state: State = Field(description="`discarded` has failed for good; the last of `errors` says why.")
-    attempt: int = Field(description="Attempts so far.")
+    state: Annotated[State, Field(description="`discarded` has failed for good; the last of `errors` says why.")]
+    attempt: Annotated[int, Field(description="Attempts so far.")]
     max_attempts: int
     progress: Progress | None
-    result: dict[str, Any] | None = Field(description="What the kind promises, beside some failures too.")
+    result: Annotated[dict[str, Any] | None, Field(description="What the kind promises, beside some failures too.")]
     errors: list[AttemptError]
     workspace_id: UUID | None
     created_by: UUID | None
     parent_id: UUID | None
-    run_at: UtcTime = Field(description="Not before this; later than now for a job that waits for its next attempt.")
-    deadline_at: UtcTime | None
-    cancel_requested_at: UtcTime | None = Field(description="A running job ends at its next checkpoint.")
-    created_at: UtcTime
-    started_at: UtcTime | None = Field(description="When the latest attempt began.")
-    finished_at: UtcTime | None
+    run_at: Annotated[
+        datetime, Field(description="Not before this; later than now while it waits for another attempt.")
+    ]
+    deadline_at: datetime | None
+    cancel_requested_at: Annotated[datetime | None, Field(description="A running job ends at its next checkpoint.")]
+    created_at: datetime
+    started_at: Annotated[datetime | None, Field(description="When the latest attempt began.")]
+    finished_at: datetime | None
 
 
-class JobPage(BaseModel):
+class JobPage(TypedDict):
     items: list[JobOut]
     next_cursor: str | None
-    total_count: int | None = Field(None, description="Only with `count=true`.")
+    total_count: NotRequired[int]
 
 
 JOB = TypeAdapter(JobOut)

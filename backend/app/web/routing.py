@@ -70,7 +70,10 @@ class Route(APIRoute):
                 _refuse_unknown(request, single, repeatable)
             if not bounded:
                 return await run(request)
-            deadline = asyncio.timeout(request.app.state.settings.database_deadline)
+            # The commit, which comes after this, counts too.
+            until = asyncio.get_running_loop().time() + request.app.state.settings.database_deadline
+            request.scope["taskapi.deadline"] = until
+            deadline = asyncio.timeout_at(until)
             try:
                 async with deadline:
                     return await run(request)

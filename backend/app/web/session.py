@@ -1,5 +1,6 @@
 """One request is one transaction, committed before its answer leaves (docs/adr/0002)."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, cast
 
@@ -25,6 +26,11 @@ async def get_cursors(request: Request) -> CursorCodec:
     return cast("CursorCodec", request.app.state.cursors)
 
 
+def deadline_of(request: Request) -> asyncio.Timeout:
+    """What is left of the request's time in the database; `Route` sets it, `no_deadline` lifts it."""
+    return asyncio.timeout_at(request.scope.get("taskapi.deadline"))
+
+
 async def get_work(request: Request) -> AsyncIterator[Work]:
     """The request's work; its transaction, if there is one, commits when the handler returned.
 
@@ -36,9 +42,11 @@ async def get_work(request: Request) -> AsyncIterator[Work]:
         if replay is not None:
             await begin(await work.transaction(), replay, request.state.caller_id)
         yield work
-        await work.end(commit=True)
+        async with deadline_of(request):
+            await work.end(commit=True)
     finally:
-        await work.end(commit=False)
+        async with deadline_of(request):
+            await work.end(commit=False)
 
 
 WorkDep = Annotated[Work, Depends(get_work, scope="function")]

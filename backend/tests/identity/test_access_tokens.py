@@ -155,7 +155,11 @@ def test_a_token_for_another_purpose_is_refused(tokens, changes):
         tokens.verify(forge(claims(**changes)))
 
 
-@pytest.mark.parametrize("token", ["", ".", "..", "a.b.c", "é.é.é", "x" * 65_536, RefreshTokens([SECRET]).new(SESSION)])
+@pytest.mark.parametrize(
+    "token",
+    ["", ".", "..", "a.b.c", "é.é.é", "x" * 65_536, RefreshTokens([SECRET]).new(SESSION)],
+    ids=["empty", "dot", "dots", "letters", "accents", "long", "refresh token"],
+)
 def test_what_is_no_access_token_is_refused(tokens, token):
     with pytest.raises(InvalidTokenError):
         tokens.verify(token)

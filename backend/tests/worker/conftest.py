@@ -87,3 +87,9 @@ async def gate(settings: Settings):
     gate = Gate(settings)
     yield gate
     await gate.close()
+
+
+@pytest.fixture
+def prepared(settings: Settings) -> Settings:
+    """The settings of a test that runs its own event loops."""
+    return settings

@@ -77,7 +77,7 @@ _TIME = re.compile(
 
 def understand(text: str, now: datetime, zone: tzinfo, language: str = "en") -> Phrase | None:
     """What a phrase means at the moment `now` for someone in `zone`; None where it is not understood."""
-    if len(text) > _LONGEST:
+    if not text.strip() or len(text) > _LONGEST:
         return None
     if (exact := read_moment(text, zone)) is not None:
         return Phrase(exact)

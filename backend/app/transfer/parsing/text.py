@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from app.transfer.errors import UnreadableFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import BinaryIO, TextIO
 
     from app.transfer.parsing.journal import Journal
@@ -53,8 +53,8 @@ def head_of(file: BinaryIO) -> bytes:
     return head
 
 
-def encoding_of(file: BinaryIO) -> tuple[str, str]:
-    """The file's encoding and the error handler to read it with.
+def encoding_of(file: BinaryIO, blocks: Callable[[BinaryIO], Iterable[bytes]] | None = None) -> tuple[str, str]:
+    """The file's encoding and the error handler to read it with. `blocks` are the bytes by which letters are judged.
 
     What is not a letter in that encoding becomes a lone surrogate, by which a reader knows a broken row. A file without a
     byte order mark is UTF-8, unless most of its letters beyond ASCII are not: then it is Windows-1252.
@@ -68,13 +68,16 @@ def encoding_of(file: BinaryIO) -> tuple[str, str]:
     if wide := _wide_without_mark(head):
         return wide, "surrogatepass"
     refuse_binary(head)
-    return ("utf-8", "surrogateescape") if _is_mostly_utf8(file) else ("cp1252", "surrogateescape")
+    mostly = _is_mostly_utf8((blocks or _blocks)(file))
+    return ("utf-8", "surrogateescape") if mostly else ("cp1252", "surrogateescape")
 
 
 @contextmanager
-def opened(file: BinaryIO, journal: Journal) -> Iterator[TextIO]:
-    """The file as text from its beginning, line ends as they are; `file` stays open."""
-    encoding, errors = encoding_of(file)
+def opened(
+    file: BinaryIO, journal: Journal, blocks: Callable[[BinaryIO], Iterable[bytes]] | None = None
+) -> Iterator[TextIO]:
+    """The file as text from its beginning, line ends as they are; `file` stays open. `blocks` as in `encoding_of`."""
+    encoding, errors = encoding_of(file, blocks)
     if encoding == "cp1252":
         journal.warn(None, "not_utf8", "The file is not UTF-8; it was read as Windows-1252.")
     file.seek(0)
@@ -121,10 +124,14 @@ def _wide_without_mark(head: bytes) -> str | None:
     return None
 
 
-def _is_mostly_utf8(file: BinaryIO) -> bool:
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    return iter(lambda: file.read(_BLOCK), b"")
+
+
+def _is_mostly_utf8(blocks: Iterable[bytes]) -> bool:
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     letters = broken = 0
-    while block := file.read(_BLOCK):
+    for block in blocks:
         if block.isascii() and not decoder.getstate()[0]:
             continue
         text = decoder.decode(block)

@@ -14,7 +14,7 @@ from app.transfer.parsing import text
 from app.transfer.parsing.journal import item
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import BinaryIO
 
     from app.transfer.parsing.journal import Journal
@@ -155,20 +155,17 @@ def _unescaped(value: str) -> str:
 
 def _unfolded(file: BinaryIO, journal: Journal) -> Iterator[str]:
     """Logical lines, the blank ones left out. Folds are undone in bytes: some products fold in the middle of a letter."""
-    with text.opened(file, journal) as stream:
+    with text.opened(file, journal, _logical_lines) as stream:
         if stream.encoding.startswith(("utf-16", "utf-32")):
-            lines, encoding, errors = (
-                (line.encode("utf-8", "surrogatepass") for line in stream),
-                "utf-8",
-                "surrogatepass",
-            )
+            lines, encoding = (line.encode("utf-8", "surrogatepass") for line in stream), "utf-8"
         else:
-            lines, encoding, errors = iter(file), stream.encoding.removesuffix("-sig"), "surrogateescape"  # type: ignore[arg-type]
-        for logical in _joined(lines):
+            lines, encoding = (line for line in file), stream.encoding.removesuffix("-sig")
+        errors = stream.errors or "strict"
+        for logical in _logical_lines(lines):
             yield logical.decode(encoding, errors).removeprefix("\ufeff")
 
 
-def _joined(lines: Iterator[bytes]) -> Iterator[bytes]:
+def _logical_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
     parts: list[bytes] = []
     for line in lines:
         bare = line.rstrip(b"\r\n")

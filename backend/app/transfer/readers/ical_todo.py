@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from app.kit.schema import EARLIEST
 from app.transfer.model import Comment, Priority, Recurrence, Status
 from app.transfer.parsing.draft import Draft
 from app.transfer.parsing.journal import Journal, item
@@ -19,6 +20,7 @@ from app.transfer.readers.ical_zones import Zones, iana_name
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import tzinfo
+    from zoneinfo import ZoneInfo
 
 _STATUSES: dict[str, Status] = {
     "NEEDS-ACTION": "todo",
@@ -63,7 +65,7 @@ class _Times:
 
 
 class TodoReader:
-    def __init__(self, journal: Journal, zones: Zones, zone: tzinfo) -> None:
+    def __init__(self, journal: Journal, zones: Zones, zone: ZoneInfo) -> None:
         """`zone` is for dates and for times that name none."""
         self._journal = journal
         self._zones = zones
@@ -176,8 +178,8 @@ class TodoReader:
         for found in properties.pop("RRULE", []):
             rule = rule_of(found.value)
             if rule and draft.recurrence is None:
-                at = as_start(times.start or times.due or date(2000, 1, 1), times.zone)
-                draft.recurrence = Recurrence(rule, iana_name(times.zone, at or datetime.now(UTC)))
+                at = draft.start_at or draft.due_at or EARLIEST
+                draft.recurrence = Recurrence(rule, iana_name(times.zone, at, self._zone))
             else:
                 message = "A recurrence was not understood; it became text."
                 draft.keep(self._journal, f"RRULE:{found.value}", "unknown_recurrence", message)

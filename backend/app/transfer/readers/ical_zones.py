@@ -43,14 +43,18 @@ class Zones:
         return named or (_defined(definition) if definition else None)
 
 
-def iana_name(zone: tzinfo, at: datetime) -> str:
-    """The name to keep with a recurrence: the zone's own, or that of a zone with the same offsets in the year of `at`."""
+def iana_name(zone: tzinfo, at: datetime, users: ZoneInfo) -> str:
+    """The name to keep with a recurrence: the zone's own, or that of one with the same offsets in the year of `at`.
+
+    The user's zone is tried first, and is the answer where there is none.
+    """
     if key := getattr(zone, "key", None):
         return str(key)
     days = [datetime(at.year, month, 15, tzinfo=UTC) for month in (1, 4, 7, 10)]
     offsets = [day.astimezone(zone).utcoffset() for day in days]
-    usual = (ZoneInfo(name) for name in ("UTC", *dict.fromkeys(WINDOWS_TO_OLSON.values())) if zone_named(name))
-    return next((one.key for one in usual if [day.astimezone(one).utcoffset() for day in days] == offsets), "UTC")
+    names = (users.key, "UTC", *WINDOWS_TO_OLSON.values())
+    usual = (one for name in names if (one := zone_named(name)))
+    return next((one.key for one in usual if [day.astimezone(one).utcoffset() for day in days] == offsets), users.key)
 
 
 def _named(name: str) -> ZoneInfo | timezone | None:

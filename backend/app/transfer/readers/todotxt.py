@@ -8,7 +8,7 @@ first `+word` of a line is its project and further ones are labels.
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from app.transfer.errors import WrongFileFormat
@@ -86,25 +86,29 @@ class _Reading:
         draft.source = {"format": "todotxt", "row": number}
         letter, days, rest = self._head(line[2:].lstrip() if done else line, dates=2 if done else 1)
         if done and days:
-            draft.completed_at = as_start(days.pop(0), self._zone)
+            draft.completed_at = days.pop(0)
         if days:
-            draft.created_at = as_start(days[0], self._zone)
+            draft.created_at = days[0]
         if letter:
             self._set_priority(draft, letter)
         self._set_text(draft, rest)
         self._drafts.append(draft)
 
-    def _head(self, line: str, *, dates: int) -> tuple[str, list[date], str]:
-        """The priority, the dates and the text of a line; what is no real date is text."""
-        letter, days = "", list[date]()
+    def _head(self, line: str, *, dates: int) -> tuple[str, list[datetime], str]:
+        """The priority, the dates and the text of a line; what is no possible date is text."""
+        letter, days = "", list[datetime]()
         while True:
             if not letter and not days and (found := _PRIORITY.match(line)):
                 letter = found[1]
-            elif len(days) < dates and (found := _DATE.match(line)) and (day := read_moment(found[1], self._zone)):
+            elif len(days) < dates and (found := _DATE.match(line)) and (day := self._day(found[1])):
                 days.append(day)
             else:
                 return letter, days, line
             line = line[found.end() :]
+
+    def _day(self, written: str) -> datetime | None:
+        when = read_moment(written, self._zone)
+        return as_start(when, self._zone) if when else None
 
     def _set_priority(self, draft: Draft, letter: str) -> None:
         draft.priority = _PRIORITIES.get(letter, "low")
@@ -164,13 +168,10 @@ class _Reading:
 
     def _set_day(self, draft: Draft, key: str, value: str) -> bool:
         when = read_moment(value, self._zone)
-        if when and key == "due":
-            draft.due_at = as_due(when, self._zone)
-        elif when and key == "t":
-            draft.start_at = as_start(when, self._zone)
-        elif when:
-            draft.archived_at = as_start(when, self._zone)
-        return when is not None
+        moment = (as_due if key == "due" else as_start)(when, self._zone) if when else None
+        if moment:
+            setattr(draft, {"due": "due_at", "t": "start_at", "archived": "archived_at"}[key], moment)
+        return moment is not None
 
     def _set_repetition(self, draft: Draft, value: str) -> bool:
         found = _REPEAT.fullmatch(value)

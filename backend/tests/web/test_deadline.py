@@ -1,0 +1,93 @@
+"""Nothing waits behind a database that does not answer: not a statement, not a transaction, not a commit."""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import urlsplit
+
+import pytest
+from pydantic import PostgresDsn
+from sqlalchemy import event, text
+
+from app.web.routing import Route, no_deadline
+from app.web.session import SessionDep
+from tests.proxy import proxy_to
+
+HANGING = 10
+"""Seconds after which a test gives up; the deadline is far below."""
+
+
+@pytest.fixture
+async def proxy(database_url):
+    server = urlsplit(database_url)
+    async with proxy_to(server.hostname, server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def settings(settings, proxy):
+    """The database is behind the proxy."""
+    server = urlsplit(str(settings.database_url))
+    through = str(settings.database_url).replace(f"{server.hostname}:{server.port}", f"127.0.0.1:{proxy.port}")
+    return settings.model_copy(update={"database_url": PostgresDsn(through), "database_deadline": 0.5})
+
+
+async def refused(request):
+    async with asyncio.timeout(HANGING):
+        answer = await request
+    return (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "unavailable", "1")
+
+
+async def test_a_statement_without_an_answer_is_given_up(app, api, proxy):
+    assert (await api.get("/tasks")).status_code == 200
+
+    proxy.freeze()
+    assert await refused(api.get("/tasks"))
+    proxy.thaw()
+
+    assert (await api.get("/tasks")).status_code == 200
+    assert app.state.database.pool_figures()["pool_checked_out"] == 0
+
+
+async def test_a_transaction_without_an_answer_is_given_up_and_nothing_of_it_stays(app, api, proxy):
+    assert (await api.post("/labels", json={"name": "home"})).status_code == 201
+
+    proxy.freeze()
+    assert await refused(api.post("/labels", json={"name": "work"}))
+    assert await refused(api.post("/tasks", json={"title": "t"}, headers={"Idempotency-Key": "k"}))
+    proxy.thaw()
+
+    assert [label["name"] for label in (await api.get("/labels")).json()["items"]] == ["home"]
+    assert (await api.get("/tasks")).json()["items"] == []
+    assert app.state.database.pool_figures()["session_pool_checked_out"] == 0
+
+
+async def test_a_commit_without_an_answer_is_given_up(app, api, proxy):
+    def freeze(_):
+        proxy.freeze()
+
+    event.listen(app.state.database.session_class, "before_commit", freeze)
+    assert await refused(api.post("/labels", json={"name": "home"}))
+    event.remove(app.state.database.session_class, "before_commit", freeze)
+    proxy.thaw()
+
+    assert (await api.post("/labels", json={"name": "work"})).status_code == 201
+    assert app.state.database.pool_figures()["session_pool_checked_out"] == 0
+
+
+async def test_work_that_is_known_to_take_longer_has_no_deadline(app, api):
+    async def slow(session: SessionDep) -> None:
+        await session.execute(text("SELECT pg_sleep(0.7)"))
+
+    app.add_api_route("/bounded", slow, route_class_override=Route)
+    app.add_api_route("/unbounded", no_deadline_copy(slow), route_class_override=Route)
+
+    assert await refused(api.get("/bounded"))
+    assert (await api.get("/unbounded")).status_code == 200
+
+
+def no_deadline_copy(endpoint):
+    async def unbounded(session: SessionDep) -> None:
+        await endpoint(session)
+
+    return no_deadline(unbounded)
