@@ -32,7 +32,7 @@ BUSY = (
 )
 
 
-class _Connection(asyncpg.Connection):  # type: ignore[type-arg]  generic in its stubs only
+class _Connection(asyncpg.Connection):  # type: ignore[type-arg]
     """One of the engine's connections: where a statement of its was given up, it is dropped without a farewell."""
 
     async def close(self, *, timeout: float | None = None) -> None:

@@ -47,11 +47,11 @@ async def test_its_owner_reads_a_job(client, sign_up, add) -> None:
 async def test_an_attempt_s_error_is_shown_as_a_code_without_the_worker_s_name(client, sign_up, add, put) -> None:
     ann = await sign_up()
     job_id = await add(ann)
-    error = '{"at": "2026-01-01T00:00:00Z", "attempt": 1, "code": "busy", "message": "Busy", "duration": 0.5, "worker": "w/1"}'
-    await put(job_id, f"errors = '[{error}]'".replace(":", r"\\:"))
+    parts = "'at', '2026-01-01', 'attempt', 1, 'code', 'busy', 'message', 'Busy', 'duration', 0.5, 'worker', 'w/1'"
+    await put(job_id, f"errors = jsonb_build_array(jsonb_build_object({parts}))")
     job = (await client.get(f"/jobs/{job_id}", headers=ann.headers)).json()
     assert job["errors"] == [
-        {"attempt": 1, "at": "2026-01-01T00:00:00Z", "code": "busy", "message": "Busy", "duration": 0.5}
+        {"attempt": 1, "at": "2026-01-01", "code": "busy", "message": "Busy", "duration": 0.5}
     ]
 
 

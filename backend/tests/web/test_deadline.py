@@ -6,6 +6,7 @@ import asyncio
 from urllib.parse import urlsplit
 
 import pytest
+from fastapi import APIRouter
 from pydantic import PostgresDsn
 from sqlalchemy import event, text
 
@@ -76,18 +77,18 @@ async def test_a_commit_without_an_answer_is_given_up(app, api, proxy):
 
 
 async def test_work_that_is_known_to_take_longer_has_no_deadline(app, api):
-    async def slow(session: SessionDep) -> None:
+    router = APIRouter(route_class=Route)
+
+    @router.get("/bounded")
+    async def bounded(session: SessionDep) -> None:
         await session.execute(text("SELECT pg_sleep(0.7)"))
 
-    app.add_api_route("/bounded", slow, route_class_override=Route)
-    app.add_api_route("/unbounded", no_deadline_copy(slow), route_class_override=Route)
+    @router.get("/unbounded")
+    @no_deadline
+    async def unbounded(session: SessionDep) -> None:
+        await session.execute(text("SELECT pg_sleep(0.7)"))
+
+    app.include_router(router)
 
     assert await refused(api.get("/bounded"))
     assert (await api.get("/unbounded")).status_code == 200
-
-
-def no_deadline_copy(endpoint):
-    async def unbounded(session: SessionDep) -> None:
-        await endpoint(session)
-
-    return no_deadline(unbounded)

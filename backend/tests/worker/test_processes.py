@@ -6,7 +6,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,8 @@ from redis.asyncio import Redis
 
 from app.infra.settings import Settings
 from app.models import Job
+from devstack.state import State
+from devstack.valkey import ValkeyServer
 
 HERE = Path(__file__).parent
 FINAL = {"completed", "cancelled", "discarded"}
@@ -241,3 +244,41 @@ async def test_a_job_that_kills_its_process_is_put_aside_and_the_others_are_done
     assert {(await finished(job_id)).state for job_id in others} == {"completed"}
     job = await finished(poison)
     assert (job.state, job.deaths, job.errors[-1]["code"]) == ("discarded", 3, "poison")
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[ValkeyServer]:
+    """A Redis of this test's own, to kill; it keeps nothing."""
+    state = State(tmp_path / "state")
+    (tmp_path / "state").mkdir(exist_ok=True)
+    server = ValkeyServer(state, durable=False)
+    server.start_on_free_port()
+    yield server
+    server.stop(10)
+
+
+async def test_jobs_run_through_deaths_of_redis_that_forget_everything(start, add, finished, own_redis: ValkeyServer) -> None:
+    await start(REDIS_URL=own_redis.url)
+    jobs = [await add(EchoArgs())]
+    await finished(jobs[0])
+    for _ in range(3):
+        assert own_redis.process is not None
+        own_redis.process.kill()
+        own_redis.process.wait()
+        jobs += [await add(EchoArgs()) for _ in range(5)]
+        await asyncio.to_thread(own_redis.start)
+        began = time.monotonic()
+        assert {(await finished(job_id)).state for job_id in jobs} == {"completed"}
+        print(f"done {time.monotonic() - began:.1f} s after its return")
+
+
+async def test_a_worker_waits_for_a_redis_that_is_not_there_yet(start, add, finished, own_redis: ValkeyServer) -> None:
+    assert own_redis.process is not None
+    own_redis.process.kill()
+    own_redis.process.wait()
+    job_id = await add(EchoArgs())
+    starting = asyncio.create_task(start(REDIS_URL=own_redis.url))
+    await asyncio.sleep(0)
+    await asyncio.to_thread(own_redis.start)
+    await starting
+    assert (await finished(job_id)).state == "completed"
