@@ -72,7 +72,6 @@ def main(arguments: list[str]) -> int:
     if asked.command == "serve":
         asked.state.write_text(json.dumps(state))
         say(f"rate limits are on, times {RATE_LIMIT_SCALE:,}; serving on http://127.0.0.1:{asked.port} until SIGTERM")
-        os.chdir(BACKEND)
         # This process becomes the api: who looks at the port finds the shipped process and nothing else.
         os.execve(sys.executable, [*PRODUCT, "serve"], product_environment(database_url, redis_url, asked.port))  # noqa: S606
     asyncio.run(floor.prepare(database_url))
@@ -82,7 +81,7 @@ def main(arguments: list[str]) -> int:
     options = Options(asked.rounds, asked.seconds, asked.connections)
     with serving(database_url, redis_url, state["users"]) as targets:
         figures = measure(targets, works, options, say)
-    print(f"\n{report.text(figures)}\n")
+    print(f"\n{report.table(figures)}\n\n{report.chart(figures)}\n")
     if not asked.no_page:
         shown = [word for word in arguments if word != "measure"]
         page = report.write(figures, shlex.join(["./run", "bench", *shown]), BACKEND.parent)

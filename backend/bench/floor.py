@@ -1,4 +1,4 @@
-"""The floor: what this work costs in Python with nothing around it. Raw ASGI, prepared statements, no checks to speak of.
+"""The floor: what this work costs in Python with nothing around it. Raw ASGI, prepared statements, hardly a check.
 
 It answers with the eleven fields of a flat table of its own, and does not know labels by id, changes, keys or limits.
 Nobody should build a service like this; it is here to divide by.
@@ -23,14 +23,15 @@ from pwdlib import PasswordHash
 from pydantic_core import from_json, to_json
 
 FIELDS = (
-    "id", "owner_id", "title", "description", "status", "priority", "due_at", "labels", "created_at", "updated_at", "version",
+    "id", "owner_id", "title", "description", "status", "priority", "due_at", "labels", "created_at", "updated_at",
+    "version",
 )  # fmt: skip
 _SHOWN = ", ".join(FIELDS)
 TABLE = """
 CREATE SCHEMA floor;
 CREATE TABLE floor.tasks AS
     SELECT t.id, t.created_by AS owner_id, t.title, t.description, t.status, t.priority, t.due_at,
-           ARRAY(SELECT l.name FROM task_labels tl JOIN labels l ON l.id = tl.label_id WHERE tl.task_id = t.id) AS labels,
+           ARRAY(SELECT l.name FROM task_labels tl JOIN labels l ON l.id = tl.label_id WHERE tl.task_id = t.id) labels,
            t.created_at, t.updated_at, t.version
     FROM tasks t;
 ALTER TABLE floor.tasks ADD PRIMARY KEY (id), ALTER status SET DEFAULT 'todo', ALTER created_at SET DEFAULT now(),
@@ -43,7 +44,8 @@ _SQL = {
     "newest": f"SELECT {_SHOWN} FROM floor.tasks WHERE owner_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2",
     "older": f"SELECT {_SHOWN} FROM floor.tasks WHERE owner_id = $1 AND (created_at, id) < ($3, $4) "
     "ORDER BY created_at DESC, id DESC LIMIT $2",
-    "due": f"SELECT {_SHOWN} FROM floor.tasks WHERE owner_id = $1 AND status = $3 AND priority = $4 ORDER BY due_at, id LIMIT $2",
+    "due": f"SELECT {_SHOWN} FROM floor.tasks WHERE owner_id = $1 AND status = $3 AND priority = $4 "
+    "ORDER BY due_at, id LIMIT $2",
     "insert": "INSERT INTO floor.tasks (id, owner_id, title, description, priority, due_at, labels) "
     f"VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING {_SHOWN}",
     "update": "UPDATE floor.tasks SET status = $3, updated_at = now(), version = version + 1 "
@@ -180,8 +182,8 @@ async def _tasks(scope: dict[str, Any], receive: Receive, send: Send) -> None:
 async def _login(receive: Receive, send: Send) -> None:
     form = dict(parse_qsl((await _read(receive)).decode()))
     account = (await _statements.run("account", form["username"]))[0]
-    check = (_passwords.verify, form["password"], account["password_hash"])
-    if not await asyncio.get_running_loop().run_in_executor(_hashing, *check):
+    loop = asyncio.get_running_loop()
+    if not await loop.run_in_executor(_hashing, _passwords.verify, form["password"], account["password_hash"]):
         raise KeyError(form["username"])
     token = jwt.encode({"sub": account["id"], "exp": int(time.time()) + 3600}, _KEY)
     await _answer(send, to_json({"access_token": token}))

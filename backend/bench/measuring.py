@@ -60,7 +60,7 @@ class Figures:
         return statistics.median(ratios), min(ratios), max(ratios)
 
     def median(self, work: str, figure: str, target: str = "product") -> float:
-        return statistics.median(getattr(one, figure) for one in self.rounds[work][target])
+        return float(statistics.median(getattr(one, figure) for one in self.rounds[work][target]))
 
 
 def product_environment(database_url: str, redis_url: str, port: int) -> dict[str, str]:
@@ -147,7 +147,7 @@ def measure(
 def _line(work: str, number: int, rounds: int, so_far: dict[str, list[Round]]) -> str:
     if not number:
         return f"{work:<4} {WORKLOADS[work].title}"
-    cpu = ", ".join(f"{name} {one[-1].cpu:.3f} ms, p99 {one[-1].p99:.1f} ms" for name, one in so_far.items())
+    cpu = ", ".join(f"{name} {one[-1].cpu:.3f} ms" for name, one in so_far.items())
     return f"{work:<4} round {number} of {rounds}: CPU per request: {cpu}"
 
 

@@ -25,38 +25,10 @@ PASSWORD = "bench-Password-1"
 STATUSES = ("todo", "in_progress", "done", "cancelled")
 PRIORITIES = ("low", "medium", "high", "urgent")
 LABELS = ("work", "home", "travel", "billing", "garden", "design", "later", "reading")
-WORDS = [
-    "water",
-    "paint",
-    "borrow",
-    "return",
-    "order",
-    "clean",
-    "repair",
-    "measure",
-    "collect",
-    "write",
-    "plant",
-    "sort",
-    "fold",
-    "bring",
-    "answer",
-    "ladder",
-    "fence",
-    "bicycle",
-    "letter",
-    "parcel",
-    "kitchen",
-    "garden",
-    "window",
-    "report",
-    "invoice",
-    "shelf",
-    "lamp",
-    "kettle",
-    "ticket",
-    "curtain",
-]
+WORDS = (
+    "water", "paint", "borrow", "return", "order", "clean", "repair", "measure", "collect", "plant", "fold", "answer",
+    "ladder", "fence", "bicycle", "letter", "parcel", "kitchen", "garden", "window", "report", "kettle", "ticket",
+)  # fmt: skip
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SPREAD = timedelta(days=90)
 NAMED_USERS = 8
@@ -117,8 +89,9 @@ async def _claim(database_url: str) -> None:
         await connection.close()
         connection = await asyncpg.connect(database_url)
     try:
-        name, mark = await connection.fetchrow(
-            "SELECT datname, shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"
+        name = await connection.fetchval("SELECT current_database()")
+        mark = await connection.fetchval(
+            "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = $1", name
         )
         tables = await connection.fetchval(
             "SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
@@ -143,7 +116,7 @@ async def _make_accounts(database_url: str, users: int, per_user: int) -> list[t
     password_hash = await hasher.hash(PASSWORD)
     await hasher.stop()
     database = Database(Settings(database_url=database_url))
-    made = []
+    made: list[tuple[UUID, Project, Sequence[UUID]]] = []
     try:
         async with database.transaction() as session:
             for user in range(users):

@@ -49,6 +49,10 @@ WORKLOADS = {
     "W9": Workload("W1 while 4 clients sign in without pause", beside="sign-in"),
 }
 BESIDE_CONNECTIONS = {"sign-in": 4}
+SIGN_IN_GOAL = 2.0
+"""p99 of W9, as a multiple of that of W1."""
+DEEP_GOAL = 1.1
+"""CPU of W8, as a multiple of that of W2: a late page costs what the first one does."""
 
 
 class Target:

@@ -69,6 +69,15 @@ async def database_url(_database_of_worker: str) -> AsyncIterator[str]:
     await connection.close()
 
 
+@pytest.fixture
+async def empty_database_url() -> AsyncIterator[str]:
+    """A database that was never migrated."""
+    name = f"test_empty_{secrets.token_hex(6)}"
+    await _admin(f"CREATE DATABASE {name}")
+    yield _url_of(name)
+    await _admin(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture(scope="session")
 def redis_url(worker_id: str) -> str:
     """A Redis database of this xdist worker's own."""

@@ -11,20 +11,22 @@ from sqlalchemy import pool
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from app.cli.configuration import read_settings
 from app.infra import migrations
 from app.infra.redis import QUEUE_POLICY, Redis
-from app.infra.settings import Settings
 from app.kit.errors import AppError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from app.infra.settings import Settings
 
 _CONNECT_SECONDS = 5
 
 
 def run_doctor() -> None:
     """Prints a line for each finding; exit code 1 when one of them is a fault."""
-    faults = asyncio.run(_examine(Settings()))
+    faults = asyncio.run(_examine(read_settings()))
     raise typer.Exit(1 if faults else 0)
 
 

@@ -15,6 +15,7 @@ import struct
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -22,9 +23,10 @@ from typing import Any
 
 import structlog
 from celery import Celery, bootsteps, signals
+from celery.exceptions import CPendingDeprecationWarning
 
 from app.infra import logging
-from app.infra.broker import RUN_NEXT, celery_settings
+from app.infra.broker import RUN_NEXT, TokenAmqp, celery_settings
 from app.infra.settings import Settings
 from app.worker import kinds
 from app.worker.child import Child
@@ -140,6 +142,8 @@ class WorkerStep(bootsteps.StartStopStep):
         signals.worker_shutting_down.connect(self._process.shut_down, weak=False)
 
     def start(self, worker: Any) -> None:
+        # It asks, at each lost connection, for the choice that we have made: see `celery_settings`.
+        warnings.filterwarnings("ignore", category=CPendingDeprecationWarning, message=r"\s*In Celery 5.1")
         self._process.keep_reconciler()
         worker.timer.call_repeatedly(1.0, self._process.keep_reconciler)
 
@@ -154,7 +158,7 @@ class TaskApi(Celery):
     """Reads its settings when they are first needed: importing this module makes nothing."""
 
     def __init__(self, settings: Settings | None = None, handler_modules: Sequence[str] = HANDLER_MODULES) -> None:
-        super().__init__("taskapi", set_as_current=False)
+        super().__init__("taskapi", amqp=TokenAmqp, set_as_current=False)
         self._our_settings = settings
         self._handler_modules = handler_modules
         self._worker_process: WorkerProcess | None = None

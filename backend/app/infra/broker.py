@@ -13,7 +13,8 @@ from urllib.parse import urlencode
 from uuid import uuid4
 
 import structlog
-from kombu import Exchange, Queue
+from celery.app.amqp import AMQP
+from kombu import Connection, Exchange, Queue
 from kombu.transport import redis as kombu_redis
 from pydantic_core import to_json
 from redis import Redis
@@ -31,6 +32,8 @@ TOKENS_CAP = 1000
 """Tokens that a queue holds at most, give or take one batch of each sender."""
 VISIBILITY_SECONDS = 300
 """A token that a dead worker held comes back after this; by then it is surplus, and costs one cheap query."""
+RECONNECT_SECONDS = 3
+"""The longest pause between two tries of a worker to reach Redis."""
 _TOKEN = b"{}"
 
 
@@ -110,6 +113,18 @@ class TokenTransport(kombu_redis.Transport):
     def _deliver(self, _: Any, queue: Any) -> None:
         limits = self.client.transport_options["time_limits"]  # type: ignore[union-attr,index]
         super()._deliver(message(queue, limits.get(queue)), queue)
+
+
+class _Connection(Connection):
+    def ensure_connection(self, *args: Any, **options: Any) -> Any:
+        # kombu's pauses grow to 30 s: after a long outage that would be how late the first job starts.
+        return super().ensure_connection(*args, **{**options, "interval_start": 0.5, "interval_max": RECONNECT_SECONDS})
+
+
+class TokenAmqp(AMQP):
+    """Celery's way to its broker, with our connections."""
+
+    Connection = _Connection
 
 
 def _broker_url(settings: Settings) -> str:

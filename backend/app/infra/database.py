@@ -32,10 +32,10 @@ BUSY = (
 )
 
 
-class _Connection(asyncpg.Connection):  # type: ignore[type-arg]
+class _Connection(asyncpg.Connection):
     """One of the engine's connections: where a statement of its was given up, it is dropped without a farewell."""
 
-    async def close(self, *, timeout: float | None = None) -> None:
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  the driver's own  # noqa: ASYNC109  the driver's own signature
         # Only SQLAlchemy's invalidation sets a timeout (2 s): a frozen server would take all of it.
         if timeout is None:
             await super().close()
@@ -82,6 +82,7 @@ class Database:
             pool_timeout=2,
             pool_recycle=1800,
             pool_use_lifo=True,
+            hide_parameters=True,  # they would stand in the text of every error, and so in the log
             json_serializer=lambda value: to_json(value).decode(),
             json_deserializer=from_json,
             connect_args={"timeout": 3, "server_settings": self._server_settings, "connection_class": _Connection},

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
-_QUIET = ("sqlalchemy", "asyncio", "kombu", "amqp", "botocore")
+_QUIET = ("sqlalchemy", "asyncio", "kombu", "amqp", "botocore", "celery.worker.strategy", "celery.app.trace")
 """Libraries that tell more than an operator wants; their warnings still come through."""
 
 _FIRST = ("timestamp", "level", "event")
@@ -58,10 +58,12 @@ def traceparent() -> str | None:
 
 _SECRET_WORD = r"password|passwd|secret|token|authorization|cookie|api[_-]?key|dsn|database_url|redis_url|broker_url"  # noqa: S105
 _SECRETS = re.compile(
-    # "some_password": "..." as a field, however deep, and also inside of a string that is itself JSON.
-    rf'(?P<field>\\?"[\w-]*(?:{_SECRET_WORD})\\?"\s*:\s*\\?")(?!\\?")(?:(?!\\?").|\\\\.)+'
-    # password=..., secret: ... in running text, as in a DSN's query or an exception's message.
-    rf"|(?P<pair>(?:{_SECRET_WORD})=)[^\s&\"'\\,;)]+"
+    # A field like some_password with its text, however deep,
+    rf'(?P<field>"[\w-]*(?:{_SECRET_WORD})[\w-]*"\s*:\s*")(?:[^"\\]|\\.)+'
+    # and inside of a string that is itself JSON, where each quote and each backslash has one more before it.
+    rf'|(?P<inner>\\"[\w-]*(?:{_SECRET_WORD})[\w-]*\\"\s*:\s*\\")(?:[^"\\]|\\\\(?:\\["\\]|[^"\\]))+'
+    # A word and its value in running text, as in a DSN's query, a Python dict or an exception's message.
+    rf"|(?P<pair>(?:{_SECRET_WORD})'?\s*[=:]\s*'?)(?:(?:bearer|basic)\s+)?[^\s&\"'\\,;)}}]+"
     r"|(?P<scheme>(?:bearer|basic)\s+)[\w.~+/=-]{8,}"
     r"|(?P<dsn>://[^\s:/@\"\\]*:)[^\s/@\"\\]+(?=@)"
     # An access token, a refresh token, wherever they stand.

@@ -66,7 +66,7 @@ async def read(request: Request) -> Replay | None:
     if len(keys) > 1 or not KEY.fullmatch(keys[0]):
         raise InvalidIdempotencyKey
     digest = hashlib.sha256(f"{request.method}\n{request.url.path}\n{request.url.query}\n".encode())
-    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+    if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         await _digest_form(digest, request)
     else:
         digest.update(await request.body())
@@ -74,16 +74,16 @@ async def read(request: Request) -> Replay | None:
 
 
 async def _digest_form(digest: Any, request: Request) -> None:
-    # A repeat has another boundary: what counts are the parts.
+    # A repeat has another boundary: what counts are the parts, each told apart from its neighbours by its repr.
     for name, value in sorted((await request.form()).multi_items(), key=lambda part: part[0]):
-        digest.update(f"\n{name}=".encode())
         if isinstance(value, UploadFile):
-            digest.update(f"{value.filename}\n".encode())
+            content = hashlib.sha256()
             while chunk := await value.read(_CHUNK):
-                digest.update(chunk)
+                content.update(chunk)
             await value.seek(0)
+            digest.update(repr((name, value.filename, content.digest())).encode())
         else:
-            digest.update(value.encode())
+            digest.update(repr((name, value)).encode())
 
 
 _FIND = select(IdempotencyKey.fingerprint, IdempotencyKey.status, IdempotencyKey.headers, IdempotencyKey.body).where(

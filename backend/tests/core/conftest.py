@@ -1,21 +1,9 @@
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
-
-
-@pytest.fixture
-async def empty_database_url(database_url: str) -> AsyncIterator[str]:
-    """A database that was never migrated."""
-    name = f"test_empty_{secrets.token_hex(6)}"
-    admin = await asyncpg.connect(database_url)
-    await admin.execute(f"CREATE DATABASE {name}")
-    yield f"{database_url.rsplit('/', 1)[0]}/{name}"
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()
 
 
 @pytest.fixture

@@ -50,9 +50,7 @@ async def test_an_attempt_s_error_is_shown_as_a_code_without_the_worker_s_name(c
     parts = "'at', '2026-01-01', 'attempt', 1, 'code', 'busy', 'message', 'Busy', 'duration', 0.5, 'worker', 'w/1'"
     await put(job_id, f"errors = jsonb_build_array(jsonb_build_object({parts}))")
     job = (await client.get(f"/jobs/{job_id}", headers=ann.headers)).json()
-    assert job["errors"] == [
-        {"attempt": 1, "at": "2026-01-01", "code": "busy", "message": "Busy", "duration": 0.5}
-    ]
+    assert job["errors"] == [{"attempt": 1, "at": "2026-01-01", "code": "busy", "message": "Busy", "duration": 0.5}]
 
 
 async def test_a_job_of_somebody_else_or_of_nobody_is_not_found(client, sign_up, add, put) -> None:

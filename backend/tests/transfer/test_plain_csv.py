@@ -26,7 +26,12 @@ def test_a_mapping_says_which_column_is_which_field() -> None:
 
 
 def test_a_mapping_may_join_columns() -> None:
-    parsed = table("t,lang,ch", "a,en,One", "b,de,One", mapping='{"title": "t", "project": {"columns": ["lang", "ch"], "separator": ": "}}')
+    parsed = table(
+        "t,lang,ch",
+        "a,en,One",
+        "b,de,One",
+        mapping='{"title": "t", "project": {"columns": ["lang", "ch"], "separator": ": "}}',
+    )
     assert [project.name for project in parsed.projects] == ["en: One", "de: One"]
 
 
@@ -70,7 +75,12 @@ def test_the_usual_columns_of_other_products_are_guessed(header: str, row: str) 
 
 
 def test_lines_above_the_header_are_skipped() -> None:
-    parsed = table('"Date: 2024-01-01"', '"Version: 7.1"', '"List Name","Title","Content","Due Date"', '"Home","a","why","2024-02-03"')
+    parsed = table(
+        '"Date: 2024-01-01"',
+        '"Version: 7.1"',
+        '"List Name","Title","Content","Due Date"',
+        '"Home","a","why","2024-02-03"',
+    )
     assert (titles(parsed), parsed.skipped, parsed.projects[0].name) == (["a"], 2, "Home")
 
 
@@ -98,7 +108,14 @@ def test_line_ends_of_all_systems(ends: str) -> None:
 
 @pytest.mark.parametrize(
     ("cell", "labels"),
-    [("a|b", ("a", "b")), ("a; b", ("a", "b")), ("a, b", ("a", "b")), ('["a, b", "c"]', ("a, b", "c")), ("one word", ("one word",)), ("", ())],
+    [
+        ("a|b", ("a", "b")),
+        ("a; b", ("a", "b")),
+        ("a, b", ("a", "b")),
+        ('["a, b", "c"]', ("a, b", "c")),
+        ("one word", ("one word",)),
+        ("", ()),
+    ],
 )
 def test_lists_are_split_at_their_likeliest_separator(cell: str, labels: tuple[str, ...]) -> None:
     quoted = '"' + cell.replace('"', '""') + '"'
@@ -129,7 +146,13 @@ def test_unknown_words_and_dates_become_text() -> None:
     assert task.description.splitlines() == [
         "due_at: 3/4/2024", "Status: limbo", "Priority: 3", "Estimate: two", "Recurrence: often",
     ]  # fmt: skip
-    assert (task.status, task.priority, task.due_at, task.estimate_minutes, task.recurrence) == ("todo", "none", None, None, None)
+    assert (task.status, task.priority, task.due_at, task.estimate_minutes, task.recurrence) == (
+        "todo",
+        "none",
+        None,
+        None,
+        None,
+    )
     assert len(parsed.warnings) == 5
 
 
@@ -143,7 +166,9 @@ def test_priorities_estimates_rules_and_archives() -> None:
 
 
 def test_parents_are_named_by_id_or_by_a_title_that_only_one_task_has() -> None:
-    parsed = table("id,title,parent", "1,child,2", "2,top,", "3,other,top", "4,twin,", "5,twin,", "6,lost,twin", "7,self,7")
+    parsed = table(
+        "id,title,parent", "1,child,2", "2,top,", "3,other,top", "4,twin,", "5,twin,", "6,lost,twin", "7,self,7"
+    )
     by_title = {task.title: task for task in parsed.tasks}
     assert by_title["child"].parent == by_title["other"].parent == by_title["top"].ref
     assert (by_title["lost"].parent, by_title["lost"].description) == (None, "Parent: twin")

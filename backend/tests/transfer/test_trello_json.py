@@ -44,7 +44,11 @@ def test_a_card_of_an_archived_list_is_archived() -> None:
 
 def test_when_a_card_was_made_done_and_archived_stands_among_the_actions() -> None:
     actions = [
-        {"type": "updateCard", "date": "2020-01-03T00:00:00Z", "data": {"card": {"id": "c", "closed": True}, "old": {"closed": False}}},
+        {
+            "type": "updateCard",
+            "date": "2020-01-03T00:00:00Z",
+            "data": {"card": {"id": "c", "closed": True}, "old": {"closed": False}},
+        },
         {"type": "updateCard", "date": "2020-01-02T00:00:00Z", "data": {"card": {"id": "c", "dueComplete": True}}},
         {"type": "createCard", "date": "2020-01-01T00:00:00Z", "data": {"card": {"id": "c"}}},
         {"type": "createCard", "date": "never", "data": None},
@@ -73,9 +77,18 @@ def test_members_are_assignees_by_name() -> None:
 
 def test_comments_are_in_order_with_author_and_time() -> None:
     def comment(text: str, day: int, **members: Any) -> dict[str, Any]:
-        return {"type": "commentCard", "date": f"2020-01-0{day}T00:00:00Z", "data": {"text": text, "card": {"id": "c"}}, **members}
+        return {
+            "type": "commentCard",
+            "date": f"2020-01-0{day}T00:00:00Z",
+            "data": {"text": text, "card": {"id": "c"}},
+            **members,
+        }
 
-    actions = [comment("second", 2, idMemberCreator="m"), comment("first", 1, memberCreator={"fullName": "Bo"}), comment("", 3)]
+    actions = [
+        comment("second", 2, idMemberCreator="m"),
+        comment("first", 1, memberCreator={"fullName": "Bo"}),
+        comment("", 3),
+    ]
     parsed = board(card(), actions=actions, members=[{"id": "m", "fullName": "Ada"}])
     assert only(parsed).comments == (Comment("first", "Bo", at(2020, 1, 1)), Comment("second", "Ada", at(2020, 1, 2)))
     embedded = task_of(actions=[{"type": "commentCard", "data": {"text": "inside"}}])
@@ -90,7 +103,7 @@ def test_missing_comments_and_those_of_missing_cards_are_told() -> None:
 
 
 @pytest.mark.parametrize("embedded", [True, False])
-def test_items_of_checklists_are_subtasks_in_old_and_new_shapes(embedded: bool) -> None:  # noqa: FBT001
+def test_items_of_checklists_are_subtasks_in_old_and_new_shapes(embedded: bool) -> None:
     items = [
         {"id": "2", "name": "second", "pos": 2, "state": "complete", "due": "2020-02-01T00:00:00Z", "idMember": "m"},
         {"id": "1", "name": "first", "pos": 1, "state": "incomplete"},
@@ -122,11 +135,17 @@ def test_an_empty_checklist_and_one_of_a_missing_card_are_told() -> None:
 
 
 def test_what_has_no_field_becomes_text() -> None:
-    fields = [{"id": "f", "name": "Size", "options": [{"id": "o", "value": {"text": "XL"}}]}, {"id": "g", "name": "Cost"}]
+    fields = [
+        {"id": "f", "name": "Size", "options": [{"id": "o", "value": {"text": "XL"}}]},
+        {"id": "g", "name": "Cost"},
+    ]
     parsed = board(
         card(
             desc="Read me",
-            attachments=[{"name": "a.png", "url": "https://x.test/a.png"}, {"name": "https://y.test", "url": "https://y.test"}],
+            attachments=[
+                {"name": "a.png", "url": "https://x.test/a.png"},
+                {"name": "https://y.test", "url": "https://y.test"},
+            ],
             customFieldItems=[{"idCustomField": "f", "idValue": "o"}, {"idCustomField": "g", "value": {"number": "5"}}],
             locationName="Paris",
             idMembersVoted=["m"],
@@ -148,7 +167,9 @@ def test_what_has_no_field_becomes_text() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("before", "reminders"), [(1440, (at(2020, 1, 4, 12),)), (0, (at(2020, 1, 5, 12),)), (-1, ()), (None, ())])
+@pytest.mark.parametrize(
+    ("before", "reminders"), [(1440, (at(2020, 1, 4, 12),)), (0, (at(2020, 1, 5, 12),)), (-1, ()), (None, ())]
+)
 def test_a_reminder_counts_from_the_due_date(before: int | None, reminders: object) -> None:
     assert task_of(due="2020-01-05T12:00:00Z", dueReminder=before).reminders == reminders
     assert task_of(dueReminder=before).reminders == ()
@@ -161,7 +182,14 @@ def test_a_broken_date_becomes_text() -> None:
 
 
 def test_a_card_needs_a_name_and_no_more() -> None:
-    parsed = board({"name": "bare"}, {"name": "twin", "id": "t"}, {"name": "twin 2", "id": "t"}, {"id": "n", "idList": "l"}, 5, None)
+    parsed = board(
+        {"name": "bare"},
+        {"name": "twin", "id": "t"},
+        {"name": "twin 2", "id": "t"},
+        {"id": "n", "idList": "l"},
+        5,
+        None,
+    )
     assert {*titles(parsed)} == {"bare", "twin", "twin 2"}
     assert row_of(parsed, "empty_title") == ["n"]
     assert row_of(parsed, "not_an_object") == ["cards/4", "cards/5"]
@@ -182,7 +210,9 @@ def test_members_of_the_wrong_type_count_as_missing() -> None:
     assert only(parsed).title == "a"
 
 
-@pytest.mark.parametrize("data", ["", "{}", "[]", '{"cards": {}}', "{", "NaN", "[" * 100_000, '{"tasks": [{"title": "a"}]}'])
+@pytest.mark.parametrize(
+    "data", ["", "{}", "[]", '{"cards": {}}', "{", "NaN", "[" * 100_000, '{"tasks": [{"title": "a"}]}']
+)
 def test_what_is_no_board_is_refused(data: str) -> None:
     with pytest.raises(WrongFileFormat):
         read(data, "trello-json")

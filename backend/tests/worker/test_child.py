@@ -257,4 +257,10 @@ async def test_a_child_lives_through_the_loss_of_its_connections(child, add, loo
 
 
 def test_what_may_be_enqueued_has_a_handler() -> None:
+    import importlib
+
+    from app.core.celery_app import HANDLER_MODULES
+
+    for module in HANDLER_MODULES:
+        importlib.import_module(module)
     assert kinds.KINDS.keys() == kinds.HANDLERS.keys()

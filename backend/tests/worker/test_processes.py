@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 
 from app.infra.settings import Settings
 from app.models import Job
+from devstack.process import wait_until
 from devstack.state import State
 from devstack.valkey import ValkeyServer
 
@@ -257,14 +258,20 @@ def own_redis(tmp_path: Path) -> Iterator[ValkeyServer]:
     server.stop(10)
 
 
-async def test_jobs_run_through_deaths_of_redis_that_forget_everything(start, add, finished, own_redis: ValkeyServer) -> None:
+def kill(server: ValkeyServer) -> None:
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGKILL)
+    wait_until(lambda: not server.running, 10)
+
+
+async def test_jobs_run_through_deaths_of_redis_that_forget_everything(
+    start, add, finished, own_redis: ValkeyServer
+) -> None:
     await start(REDIS_URL=own_redis.url)
     jobs = [await add(EchoArgs())]
     await finished(jobs[0])
     for _ in range(3):
-        assert own_redis.process is not None
-        own_redis.process.kill()
-        own_redis.process.wait()
+        kill(own_redis)
         jobs += [await add(EchoArgs()) for _ in range(5)]
         await asyncio.to_thread(own_redis.start)
         began = time.monotonic()
@@ -273,9 +280,7 @@ async def test_jobs_run_through_deaths_of_redis_that_forget_everything(start, ad
 
 
 async def test_a_worker_waits_for_a_redis_that_is_not_there_yet(start, add, finished, own_redis: ValkeyServer) -> None:
-    assert own_redis.process is not None
-    own_redis.process.kill()
-    own_redis.process.wait()
+    kill(own_redis)
     job_id = await add(EchoArgs())
     starting = asyncio.create_task(start(REDIS_URL=own_redis.url))
     await asyncio.sleep(0)

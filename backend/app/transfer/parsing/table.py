@@ -79,7 +79,7 @@ class Table:
 
     def _read_header(self) -> list[str]:
         for record in self._records:
-            if record.number >= self.dialect.header_at:
+            if record.number >= self.dialect.header_at and not record.blank:
                 return [cell.strip() for cell in record.cells]
             self._journal.skipped += 1
         raise WrongFileFormat("The table has no header.")

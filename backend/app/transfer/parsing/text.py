@@ -62,12 +62,9 @@ def encoding_of(file: BinaryIO, blocks: Callable[[BinaryIO], Iterable[bytes]] | 
     Raises `UnreadableFile` for what is no text.
     """
     head = head_of(file)
-    for mark, encoding in _MARKS:
-        if head.startswith(mark):
-            return encoding, "surrogateescape" if encoding == "utf-8-sig" else "surrogatepass"
-    if wide := _wide_without_mark(head):
-        return wide, "surrogatepass"
-    refuse_binary(head)
+    if encoding := _marked(head):
+        return encoding, "surrogateescape" if encoding == "utf-8-sig" else "surrogatepass"
+    _refuse_binary(head)
     mostly = _is_mostly_utf8((blocks or _blocks)(file))
     return ("utf-8", "surrogateescape") if mostly else ("cp1252", "surrogateescape")
 
@@ -91,11 +88,14 @@ def opened(
 
 
 def preview(head: bytes) -> str:
-    """The first bytes as text, for telling what a file is: a cut or broken letter at the end does not matter."""
-    for mark, encoding in _MARKS:
-        if head.startswith(mark):
-            return head.decode(encoding, "replace")
-    return head.decode(_wide_without_mark(head) or "utf-8", "replace")
+    """The first bytes as text, for telling what a file is: a cut or broken letter does not matter.
+
+    Raises `UnreadableFile` for what is no text.
+    """
+    encoding = _marked(head)
+    if encoding is None:
+        _refuse_binary(head)
+    return head.decode(encoding or "utf-8", "replace")
 
 
 def is_document(preview: str) -> bool:
@@ -103,7 +103,7 @@ def is_document(preview: str) -> bool:
     return _DOCUMENT.match(preview) is not None
 
 
-def refuse_binary(head: bytes) -> None:
+def _refuse_binary(head: bytes) -> None:
     """Raises `UnreadableFile` for the usual kinds of files that are no text, and for those full of control characters."""
     for magic, what in _BINARY:
         if head.startswith(magic):
@@ -112,8 +112,11 @@ def refuse_binary(head: bytes) -> None:
         raise UnreadableFile("The file is not text.")
 
 
-def _wide_without_mark(head: bytes) -> str | None:
-    # Text of mostly ASCII letters in UTF-16 has a zero in every other byte.
+def _marked(head: bytes) -> str | None:
+    """The encoding that a byte order mark names, or the zeros in every other byte of mostly ASCII text in UTF-16."""
+    for mark, encoding in _MARKS:
+        if head.startswith(mark):
+            return encoding
     pairs = len(head) // 2
     if pairs < 4:  # noqa: PLR2004  too little to tell
         return None

@@ -53,7 +53,6 @@ def read(
 
 def detect(filename: str, head: bytes) -> Format:
     """The format of a file by its first `text.HEAD` bytes, then by its name. Raises `UnknownFileFormat`, `UnreadableFile`."""
-    text.refuse_binary(head)
     preview = text.preview(head).removeprefix("\ufeff")
     ending = filename.rpartition(".")[2].lower()
     if preview.lstrip()[:15].upper() == "BEGIN:VCALENDAR":

@@ -73,7 +73,7 @@ def _todo(task: Mapping[str, Any]) -> Todo:
     if task.get("labels"):
         todo.add("categories", [_plain(label) for label in task["labels"]])
     for address in task.get("assignees") or []:
-        todo.add("attendee", vCalAddress(f"mailto:{_plain(address)}"))
+        todo.add("attendee", vCalAddress(f"mailto:{_line(address)}"))
     if task.get("parent_id"):
         todo.add("related-to", str(task["parent_id"]), parameters={"RELTYPE": "PARENT"})
     if task.get("estimate_minutes") is not None:
@@ -121,7 +121,7 @@ def _comment_parameters(comment: Mapping[str, Any]) -> dict[str, str]:
     parameters = {}
     if comment.get("author"):
         # A parameter's value holds no quotes (RFC 5545 3.1).
-        parameters["X-TASKAPI-AUTHOR"] = _plain(comment["author"]).replace('"', "'").replace("\n", " ")
+        parameters["X-TASKAPI-AUTHOR"] = _line(comment["author"]).replace('"', "'")
     if comment.get("created_at"):
         parameters["X-TASKAPI-AT"] = f"{comment['created_at'].astimezone(UTC):%Y%m%dT%H%M%SZ}"
     return parameters
@@ -133,6 +133,10 @@ def _alarm(moment: datetime, title: str) -> Alarm:
     alarm.add("description", _plain(title))
     alarm.add("trigger", moment.astimezone(UTC).replace(microsecond=0))
     return alarm
+
+
+def _line(text: str) -> str:
+    return " ".join(_plain(text).split())
 
 
 def _plain(text: str) -> str:

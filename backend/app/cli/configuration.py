@@ -1,0 +1,24 @@
+"""The settings, as commands read them."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from pydantic import ValidationError
+
+from app.infra.settings import Settings
+
+REFUSED = 3
+"""The exit code where the configuration cannot be used."""
+
+
+def read_settings() -> Settings:
+    """The settings; or a line for each malformed one, never with its value, and exit code 3."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        for problem in error.errors(include_input=False, include_url=False):
+            name = "_".join(map(str, problem["loc"])).upper()
+            sys.stderr.write(f"refused to start: {name + ': ' if name else ''}{problem['msg']}\n")
+        raise typer.Exit(REFUSED) from None
