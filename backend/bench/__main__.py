@@ -42,9 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--no-page", action="store_true", help="print only, leave docs/reference/performance.md as it is")
     two = commands.add_parser("serve", parents=[shared], help="load, write the state file, serve the api until SIGTERM")
     two.add_argument("--port", type=int, required=True)
-    two.add_argument(
-        "--state", type=Path, required=True, help="users, passwords and task ids are written here, as JSON"
-    )
+    two.add_argument("--state", type=Path, required=True, help="for users, passwords and task ids, as JSON")
     return parser
 
 
@@ -67,11 +65,10 @@ def main(arguments: list[str]) -> int:
     database_url, redis_url = _servers(asked.database_url)
     if asked.users < 1 or asked.rows % asked.users:
         raise rows.Refused(f"--rows {asked.rows} must be a multiple of --users {asked.users}")
-    say = _say
-    state = asyncio.run(rows.load(database_url, users=asked.users, per_user=asked.rows // asked.users, say=say))
+    state = asyncio.run(rows.load(database_url, users=asked.users, per_user=asked.rows // asked.users, say=_say))
     if asked.command == "serve":
         asked.state.write_text(json.dumps(state))
-        say(f"rate limits are on, times {RATE_LIMIT_SCALE:,}; serving on http://127.0.0.1:{asked.port} until SIGTERM")
+        _say(f"rate limits are on, times {RATE_LIMIT_SCALE:,}; serving on http://127.0.0.1:{asked.port} until SIGTERM")
         # This process becomes the api: who looks at the port finds the shipped process and nothing else.
         os.execve(sys.executable, [*PRODUCT, "serve"], product_environment(database_url, redis_url, asked.port))  # noqa: S606
     asyncio.run(floor.prepare(database_url))
@@ -80,12 +77,12 @@ def main(arguments: list[str]) -> int:
         raise rows.Refused(f"there is no workload {', '.join(sorted(unknown))}: {', '.join(WORKLOADS)}")
     options = Options(asked.rounds, asked.seconds, asked.connections)
     with serving(database_url, redis_url, state["users"]) as targets:
-        figures = measure(targets, works, options, say)
+        figures = measure(targets, works, options, _say)
     print(f"\n{report.table(figures)}\n\n{report.chart(figures)}\n")
     if not asked.no_page:
         shown = [word for word in arguments if word != "measure"]
         page = report.write(figures, shlex.join(["./run", "bench", *shown]), BACKEND.parent)
-        say(f"written: {page}")
+        _say(f"written: {page}")
     return 0
 
 

@@ -23,8 +23,8 @@ from pwdlib import PasswordHash
 from pydantic_core import from_json, to_json
 
 FIELDS = (
-    "id", "owner_id", "title", "description", "status", "priority", "due_at", "labels", "created_at", "updated_at",
-    "version",
+    "id", "owner_id", "title", "description", "status", "priority", "due_at", "labels",
+    "created_at", "updated_at", "version",
 )  # fmt: skip
 _SHOWN = ", ".join(FIELDS)
 TABLE = """

@@ -27,7 +27,7 @@ from devstack.supervisor import BACKEND, PRODUCT
 RATE_LIMIT_SCALE = 1_000_000
 """The rate limits stay on, with amounts that no burst reaches."""
 _FLOOR = [sys.executable, "-P", "-m", "uvicorn", "bench.floor:app", "--loop", "uvloop", "--http", "httptools"]
-_HEAD_START = 0.5
+_HEAD_START = 0.3
 """Seconds that the work beside runs before the work that is measured, and after it."""
 
 

@@ -84,12 +84,9 @@ class Target:
             case "W5":
                 return [self._patch(rng, PATCHER) for _ in range(4000)]
             case "W6":
-                newest = [self._raw(MIXER, "GET", self._list())] * 1400
-                ones, patches = (
-                    [self._one(rng, MIXER) for _ in range(1400)],
-                    [self._patch(rng, MIXER) for _ in range(800)],
-                )
-                return newest + ones + patches + [self._create(rng, MIXER) for _ in range(400)]
+                reads = [self._raw(MIXER, "GET", self._list())] * 1400 + [self._one(rng, MIXER) for _ in range(1400)]
+                changes = [self._patch(rng, MIXER) for _ in range(800)]
+                return reads + changes + [self._create(rng, MIXER) for _ in range(400)]
             case "W7L":
                 return [self._raw(None, "GET", "/health/live")]
             case "W7R":
@@ -104,9 +101,8 @@ class Target:
         match work:
             case "W1" | "W9":
                 task_id = self._user(READER)["tasks"][7]
-                self._must(
-                    self._ask(READER, "GET", f"/tasks/{task_id}")["id"] == task_id, "another task than asked for"
-                )
+                task = self._ask(READER, "GET", f"/tasks/{task_id}")
+                self._must(task["id"] == task_id, "another task than asked for")
             case "W2" | "W8":
                 page = self._page(self._list() if work == "W2" else self._deep_page())
                 moments = [datetime.fromisoformat(task["created_at"]) for task in page]
@@ -116,22 +112,19 @@ class Target:
                     page = self._page(self._list(status, priority))
                     moments = [datetime.fromisoformat(task["due_at"]) for task in page]
                     self._must(moments == sorted(moments), "not by due date")
-                    self._must(
-                        {(task["status"], task["priority"]) for task in page} == {(status, priority)},
-                        "outside the filter",
-                    )
+                    pairs = {(task["status"], task["priority"]) for task in page}
+                    self._must(pairs == {(status, priority)}, "a task outside of the filter")
             case "W4" | "W6":
                 body = {
                     "title": "Bench",
-                    "description": "-",
+                    "description": "",
                     "priority": "low",
                     "due_at": START.isoformat(),
                     "labels": [],
                 }
                 made = self._ask(WRITER, "POST", "/tasks", body)
-                self._must(
-                    self._ask(WRITER, "GET", f"/tasks/{made['id']}")["title"] == "Bench", "a created task is not there"
-                )
+                again = self._ask(WRITER, "GET", f"/tasks/{made['id']}")
+                self._must(again["title"] == "Bench", "a created task is not there")
             case "W5":
                 path = f"/tasks/{self._user(PATCHER)['tasks'][3]}"
                 for status in ("done", "todo"):
@@ -167,9 +160,8 @@ class Target:
         return self._raw(place, "GET", f"/tasks/{rng.choice(self._user(place)['tasks'])}")
 
     def _patch(self, rng: random.Random, place: int) -> bytes:
-        return self._raw(
-            place, "PATCH", f"/tasks/{rng.choice(self._user(place)['tasks'])}", {"status": rng.choice(STATUSES)}
-        )
+        path = f"/tasks/{rng.choice(self._user(place)['tasks'])}"
+        return self._raw(place, "PATCH", path, {"status": rng.choice(STATUSES)})
 
     def _create(self, rng: random.Random, place: int) -> bytes:
         body = {

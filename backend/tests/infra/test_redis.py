@@ -20,7 +20,8 @@ async def proxy(settings: Settings) -> AsyncIterator[Proxy]:
 
 @pytest.fixture
 async def redis(settings: Settings, proxy: Proxy) -> AsyncIterator[Redis]:
-    url = MultiHostUrl(f"redis://127.0.0.1:{proxy.port}/0")
+    host = settings.redis_url.hosts()[0]
+    url = MultiHostUrl.build(scheme="redis", **{**host, "host": "127.0.0.1", "port": proxy.port})
     redis = Redis(settings.model_copy(update={"redis_url": url, "redis_timeout": 0.1}))
     await redis.start()
     yield redis

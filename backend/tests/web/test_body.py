@@ -1,24 +1,25 @@
+"""JSON is read strictly before any model sees it."""
+
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.kit.errors import UnsupportedMediaType
-from app.web.body import MAX_DEPTH, MAX_KEYS, DuplicateKey, InvalidJson, JsonTooComplex, parse_json
+from app.web.body import DuplicateKey, InvalidJson, JsonTooComplex, parse_json
 
-VALUES = st.recursive(
+values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inside: st.lists(inside, max_size=4) | st.dictionaries(st.text(), inside, max_size=4),
-    max_leaves=20,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
 )
 
 
-@given(VALUES)
-def test_what_is_json_comes_out_as_it_is(value: Any) -> None:
+@given(values)
+def test_what_is_json_is_read_as_it_was_written(value):
     assert parse_json(json.dumps(value).encode()) == value
 
 
@@ -27,55 +28,49 @@ def test_what_is_json_comes_out_as_it_is(value: Any) -> None:
     [
         b"",
         b"{",
-        b"[1,]",
-        b"{'a': 1}",
-        b"[NaN]",
+        b"nul",
+        b"{} {}",
+        b"'a'",
+        b"NaN",
         b"[Infinity]",
-        b"[-Infinity]",
-        b"[1e999]",
-        b"[" + b"9" * 5000 + b"]",
+        b"-Infinity",
+        b"1e999",
         b"\xff",
         b"\xef\xbb\xbf{}",
-        "{}".encode("utf-16"),
-        b"{} {}",
-        b"// comment\n{}",
+        b"01",
     ],
 )
-def test_what_is_not_json_is_refused(body: bytes) -> None:
-    with pytest.raises(InvalidJson) as refusal:
+def test_what_is_no_json_is_refused(body):
+    with pytest.raises(InvalidJson):
         parse_json(body)
-    assert "999" not in refusal.value.detail
 
 
-@pytest.mark.parametrize("body", [b'{"a": 1, "a": 2}', b'[{"b": {"a": 1, "\\u0061": 2}}]'])
-def test_a_key_may_stand_once_in_an_object(body: bytes) -> None:
+def test_what_was_sent_is_not_repeated():
+    with pytest.raises(InvalidJson) as refused:
+        parse_json(b'{"password": hunter2}')
+
+    assert refused.value.detail == "The body is not valid JSON at character 13"
+
+
+def test_a_key_that_stands_twice_is_refused():
     with pytest.raises(DuplicateKey):
-        parse_json(body)
+        parse_json(b'[{"a": {"b": 1, "b": 1}}]')
 
 
-def test_depth_and_keys_are_bounded() -> None:
-    assert parse_json(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH)
-    assert parse_json(json.dumps({str(number): 0 for number in range(MAX_KEYS)}).encode())
-    for body in (
-        b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1),
-        b'{"a":' * (MAX_DEPTH + 1) + b"1" + b"}" * (MAX_DEPTH + 1),
-        b"[" * 50_000,
-        b"[" * 50_000 + b"]" * 50_000,
-        json.dumps({str(number): 0 for number in range(MAX_KEYS + 1)}).encode(),
-        json.dumps([{str(number): 0} for number in range(MAX_KEYS + 1)]).encode(),
-    ):
+def test_twenty_levels_are_read_and_more_are_not():
+    assert parse_json(b"[" * 20 + b"]" * 20)
+    for depth in (21, 1_000, 200_000):
         with pytest.raises(JsonTooComplex):
-            parse_json(body)
+            parse_json(b"[" * depth + b"]" * depth)
 
 
-@pytest.mark.parametrize(
-    "content_type", ["application/json", "application/json; charset=UTF-8", "application/json;x=y"]
-)
-def test_utf_8_may_be_named(content_type: str) -> None:
-    assert parse_json(b"{}", content_type) == {}
+def test_ten_thousand_keys_are_read_and_more_are_not():
+    assert len(parse_json(json.dumps({str(n): n for n in range(10_000)}).encode())) == 10_000
+    with pytest.raises(JsonTooComplex):
+        parse_json(json.dumps([{str(n): n for n in range(101)} for _ in range(100)]).encode())
 
 
-@pytest.mark.parametrize("charset", ["utf-16", "latin-1", "bogus", '"utf-32"'])
-def test_another_charset_is_refused(charset: str) -> None:
+def test_json_is_utf_8():
+    assert parse_json('"é"'.encode(), 'application/json; charset="UTF-8"') == "é"
     with pytest.raises(UnsupportedMediaType):
-        parse_json(b"{}", f"application/json; charset={charset}")
+        parse_json('"é"'.encode("latin-1"), "application/json; charset=iso-8859-1")
