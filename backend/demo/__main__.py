@@ -22,12 +22,17 @@ class Tour:
         self.client = Client(base_url)
 
     def show(self, what: str, answer: Answer | None = None, expect: int | None = None) -> None:
-        """One line of the tour. Ends it when the status is another one than expected."""
+        """A heading, or a call with what it shows. Ends the tour when the status is another one than expected."""
         if answer is not None and expect is not None and answer.status != expect:
             sys.stdout.write(f"FAILED {what}: {answer.status} {answer.content.decode(errors='replace')}\n")
             raise SystemExit(1)
-        call = self.client.log[-1] if answer is not None else ""
-        sys.stdout.write(f"{call:58} {what}\n" if call else f"\n{what}\n")
+        if answer is None:
+            self.say(f"\n{what}")
+        else:
+            self.say(f"  {self.client.log[-1]:60} {what}")
+
+    def say(self, line: str) -> None:
+        sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
 
     def check(self, what: str, *, holds: bool) -> None:
@@ -51,9 +56,9 @@ class Tour:
             result = job["result"]
             counts = ("tasks", "subtasks", "done", "archived", "labels", "comments")
             summary = ", ".join(f"{result[key]} {key}" for key in counts)
-            self.show(f"  {name}: {result['format']}, {summary}")
+            self.say(f"    {result['format']}: {summary}")
             for warning in result["warnings"][:2]:
-                self.show(f"    {warning['message']}")
+                self.say(f"    warning: {warning['message']}")
 
     def run_import(self, name: str, content: bytes) -> dict[str, Any]:
         answer = self.client.call("POST", "/tasks/import", file=(name, content))
@@ -81,7 +86,7 @@ class Tour:
         while cursor:
             answer = self.client.call("GET", f"/tasks?limit=3&cursor={cursor}")
             pages, cursor = pages + 1, answer.json()["next_cursor"]
-        self.show(f"all of them in {pages} pages of 3")
+        self.say(f"    all of them in {pages} pages of 3")
 
     def change(self) -> None:
         self.show("Change, and change safely")
@@ -106,7 +111,8 @@ class Tour:
         export = self.client.call("GET", "/tasks/export?format=json")
         self.show(f"{len(export.content)} bytes", export, 200)
         job = self.run_import("export.json", export.content)
-        self.show(f"  our own export comes back: {job['result']['tasks']} tasks, {len(job['result']['errors'])} errors")
+        counts = job["result"]
+        self.say(f"    our own export comes back: {counts['tasks']} tasks, {len(counts['errors'])} errors")
 
     def run(self) -> None:
         self.sign_in()

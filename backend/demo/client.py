@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass, field
 from typing import Any
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass
@@ -54,7 +57,8 @@ class Client:
                 result = Answer(answer.status, answer.headers, answer.read())
         except urllib.error.HTTPError as error:
             result = Answer(error.code, error.headers, error.read())
-        self.log.append(f"{method:6} {path:44} {result.status}")
+        shown = _UUID.sub(lambda found: f"{found[0][:8]}...", path)
+        self.log.append(f"{method:6} {shown:49} {result.status}")
         return result
 
 

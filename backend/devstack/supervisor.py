@@ -103,8 +103,8 @@ class Stack:
         redis_url = os.environ.get("REDIS_URL") or self._start_server(ValkeyServer(self.state))
         environment = self._environment(database_url, redis_url)
         self.state.remember("environment", environment)
-        # HOST: some shells export the machine's name under it.
-        fixed = {"HOST": "127.0.0.1", MARK: str(self.state.directory), "PYTHONUNBUFFERED": "1"}
+        # HOST: some shells export the machine's name under it. PORT: a stack of one's own may be on another one.
+        fixed = {"HOST": "127.0.0.1", "PORT": str(self.port), MARK: str(self.state.directory), "PYTHONUNBUFFERED": "1"}
         environment = os.environ | environment | fixed
         self._migrate(environment)
         say(f"starting api (on port {self.port}), worker and beat")
@@ -155,7 +155,6 @@ class Stack:
             "REDIS_URL": redis_url,
             "SECRET_KEY": self.state.secret("secret_key"),
             "ENVIRONMENT": "development",
-            "PORT": str(self.port),
             "PUBLIC_URL": self.address,
             "STORAGE_DIR": str(self.state.directory / "files"),
             "LOG_FORMAT": "console",

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
+
+from celery.exceptions import SecurityWarning
+
 from app.core.celery_app import app
 
 _QUIET = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
@@ -10,9 +14,11 @@ _QUIET = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
 
 def run_worker() -> None:
     """Until SIGTERM; then running jobs have GRACEFUL_SECONDS to end before they are given back."""
-    app.worker_main(["worker", "--pool=prefork", *_QUIET])
+    # The warning is of root and pickle; messages are JSON and carry an id only.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
+    app.start(["--quiet", "worker", "--pool=prefork", *_QUIET])
 
 
 def run_beat() -> None:
     # No pid file: any number of beats may run.
-    app.start(["beat", "--pidfile="])
+    app.start(["--quiet", "beat", "--pidfile="])
