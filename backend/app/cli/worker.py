@@ -14,7 +14,7 @@ _QUIET = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
 
 def run_worker() -> None:
     """Until SIGTERM; then running jobs have GRACEFUL_SECONDS to end before they are given back."""
-    # The warning is of root and pickle; messages are JSON and carry an id only.
+    # Celery warns of root because a message could bring code; ours are JSON and say only "there is work".
     warnings.filterwarnings("ignore", category=SecurityWarning)
     app.start(["--quiet", "worker", "--pool=prefork", *_QUIET])
 

@@ -29,8 +29,8 @@ class Base(DeclarativeBase):
         datetime: DateTime(timezone=True),
         str: Text,
         UUID: Uuid(as_uuid=True, native_uuid=True),
-        dict[str, Any]: JSONB,
-        list[Any]: JSONB,
+        dict[str, Any]: JSONB(none_as_null=True),
+        list[Any]: JSONB(none_as_null=True),
     }
 
 

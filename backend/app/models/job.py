@@ -3,7 +3,6 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, text
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base, HasId, one_of
@@ -27,7 +26,7 @@ class Job(HasId, Base):
     priority: Mapped[int] = mapped_column(SmallInteger, server_default="5")
     """0 is taken first, 9 last."""
     args_version: Mapped[int] = mapped_column(SmallInteger, server_default="1")
-    args: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    args: Mapped[dict[str, Any]]
     state: Mapped[str]
     run_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
     attempt: Mapped[int] = mapped_column(SmallInteger, server_default="0")
@@ -35,9 +34,9 @@ class Job(HasId, Base):
     lease_token: Mapped[UUID | None]
     lease_until: Mapped[datetime | None]
     worker: Mapped[str | None]
-    progress: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
-    result: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
-    errors: Mapped[list[Any]] = mapped_column(JSONB, server_default=text("'[]'"))
+    progress: Mapped[dict[str, Any] | None]
+    result: Mapped[dict[str, Any] | None]
+    errors: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
     unique_key: Mapped[str | None]
     workspace_id: Mapped[UUID | None] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"))
     created_by: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))

@@ -3,7 +3,6 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, text
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base, HasId, HasTimes, one_of
@@ -20,7 +19,7 @@ class Schedule(HasId, HasTimes, Base):
 
     name: Mapped[str] = mapped_column(unique=True)
     kind: Mapped[str]
-    args: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    args: Mapped[dict[str, Any]]
     interval_seconds: Mapped[int | None]
     time_zone: Mapped[str] = mapped_column(server_default="UTC")
     misfire: Mapped[str] = mapped_column(server_default="run_once")

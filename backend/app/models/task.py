@@ -3,7 +3,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Computed, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, text
-from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
+from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base, HasId, HasTimes, one_of
@@ -37,13 +37,13 @@ class Task(HasId, HasTimes, Base):
     start_at: Mapped[datetime | None]
     due_at: Mapped[datetime | None]
     estimate_minutes: Mapped[int | None]
-    recurrence: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    recurrence: Mapped[dict[str, Any] | None]
     """`{"rrule": ..., "time_zone": ...}`: an RFC 5545 RRULE value and an IANA zone."""
     position: Mapped[float] = mapped_column(server_default="0")
     completed_at: Mapped[datetime | None]
     archived_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
-    source: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    source: Mapped[dict[str, Any] | None]
     """Where an import found it, and what of it has no home in this table."""
     created_by: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     version: Mapped[int] = mapped_column(server_default="1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -13,7 +14,6 @@ from app.transfer.writers import Writer, writer_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-    from datetime import datetime
     from uuid import UUID
 
     from sqlalchemy import RowMapping
@@ -82,4 +82,6 @@ def _outward(row: RowMapping) -> dict[str, Any]:
     for name in ("id", "workspace_id", "project_id", "section_id", "parent_id", "created_by"):
         if name in task:
             task[name] = str(task[name])
+    for comment in task.get("comments", ()):
+        comment["created_at"] = datetime.fromisoformat(comment["created_at"])
     return task

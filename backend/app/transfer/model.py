@@ -66,7 +66,7 @@ class ParsedTask:
 
     `parent`, `project` and `section` are refs into the same `ParsedImport`. `assignees` are the texts of the file (a name or
     an address). `attachments` counts files that are linked from the description or a comment. A done task without
-    `completed_at` is one whose file does not say when.
+    `completed_at` is one whose file does not say when; one without `position` stands where the file has it.
     """
 
     ref: str
@@ -88,6 +88,7 @@ class ParsedTask:
     attachments: int = 0
     completed_at: datetime | None = None
     archived_at: datetime | None = None
+    position: float | None = None
     created_at: datetime | None = None
     source: Mapping[str, Any] = field(default_factory=dict)
 

@@ -129,6 +129,7 @@ class OwnTask(_Model):
             comments=[Comment(one.body, one.author, one.created_at) for one in self.comments],
             completed_at=self.completed_at,
             archived_at=self.archived_at,
+            position=self.position,
             created_at=self.created_at,
             source=dict(self.source or {}),
         )

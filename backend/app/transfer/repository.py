@@ -96,7 +96,7 @@ _EXPORT = text("""
     FROM tasks t JOIN projects p ON p.id = t.project_id LEFT JOIN sections s ON s.id = t.section_id
     WHERE t.workspace_id = ANY (CAST(:workspace_ids AS uuid[])) AND t.deleted_at IS NULL
         AND (CAST(:project_ids AS uuid[]) IS NULL OR t.project_id = ANY (CAST(:project_ids AS uuid[])))
-    ORDER BY t.created_at, t.id
+    ORDER BY t.created_at, t.position, t.id
 """)
 
 

@@ -144,7 +144,7 @@ class Bringing:
             "due_at": task.due_at,
             "estimate_minutes": task.estimate_minutes,
             "recurrence": {"rrule": recurrence.rrule, "time_zone": recurrence.time_zone} if recurrence else None,
-            "position": float(position),
+            "position": float(position) if task.position is None else task.position,
             "completed_at": (task.completed_at or self.now) if done else None,
             "archived_at": task.archived_at,
             "source": source or None,

@@ -74,6 +74,7 @@ class Draft:
     attachments: int = 0
     completed_at: datetime | None = None
     archived_at: datetime | None = None
+    position: float | None = None
     created_at: datetime | None = None
     source: dict[str, Any] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
@@ -138,6 +139,7 @@ class Draft:
             attachments=self.attachments,
             completed_at=self.completed_at if self.status == "done" else None,
             archived_at=self.archived_at,
+            position=self.position,
             created_at=self.created_at,
             source=_storable_json(self.source),
         )
