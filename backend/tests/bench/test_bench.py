@@ -59,7 +59,6 @@ def loaded() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """The address of a loaded database, and its users."""
     for url in _scratch():
         state = asyncio.run(rows.load(url, users=USERS, per_user=PER_USER, say=lambda _: None))
-        asyncio.run(floor.prepare(url))
         yield url, state["users"]
 
 
@@ -112,9 +111,10 @@ def test_a_database_with_tables_of_somebody_else_is_left_alone(scratch_url: str)
     assert _rows(scratch_url, "SELECT * FROM theirs") == []
 
 
-def test_the_product_and_the_floor_do_all_the_work(loaded: tuple[str, list[dict[str, Any]]], redis_url: str) -> None:
-    url, users = loaded
-    with serving(url, redis_url, users) as targets:
+def test_the_product_and_the_floor_do_all_the_work(scratch_url: str, redis_url: str) -> None:
+    users = asyncio.run(rows.load(scratch_url, users=USERS, per_user=PER_USER, say=lambda _: None))["users"]
+    asyncio.run(floor.prepare(scratch_url))
+    with serving(scratch_url, redis_url, users) as targets:
         figures = measure(targets, list(WORKLOADS), Options(rounds=1, seconds=0.2, connections=2), lambda _: None)
         strangers = [{**users[0], "tasks": users[1]["tasks"]}, *users[1:]]
         for target in targets:

@@ -47,6 +47,14 @@ class Run:
                 return found
         raise AssertionError(f"ended without {pattern!r}:\n{self.output}")
 
+    def wait_for_pool(self):
+        """The process of the stand-in's pool, when the stack is ready too: either may come first."""
+        ready, pool = False, None
+        while not (ready and pool):
+            found = self.wait_for(r"^ready +http|pool of one: (\d+)")
+            ready, pool = ready or not found[1], pool or found[1]
+        return psutil.Process(int(pool))
+
     def wait(self):
         self.output += self.process.stdout.read()
         return self.process.wait()
@@ -123,8 +131,7 @@ def test_a_process_that_dies_is_started_again(run, command, name):
 
 def test_a_killed_worker_takes_its_pool_with_it(run):
     stack = run()
-    pool = psutil.Process(int(stack.wait_for(r"pool of one: (\d+)")[1]))
-    stack.wait_for("^ready +http")
+    pool = stack.wait_for_pool()
     stack.child("worker").kill()
     stack.wait_for("worker started again")
     assert wait_until(lambda: has_ended(pool), 5)
@@ -154,9 +161,7 @@ async def test_a_server_that_dies_is_started_again_with_its_data_on_its_port(run
 
 def test_killed_itself_it_takes_its_children_along(run):
     stack = run()
-    stack.wait_for("pool of one")
-    stack.wait_for("^ready +http")
-    pool = psutil.Process(int(re.search(r"pool of one: (\d+)", stack.output)[1]))
+    pool = stack.wait_for_pool()
     children = psutil.Process(stack.process.pid).children()
     stack.process.kill()
     assert len(children) == 5
