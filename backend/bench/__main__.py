@@ -1,4 +1,4 @@
-"""`./run bench [serve]`: see --help."""
+"""`./run bench [serve | jobs]`: see --help."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import json
 import os
 import shlex
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from bench import floor, report, rows
+from bench import floor, jobs, report, rows
 from bench.measuring import RATE_LIMIT_SCALE, Options, measure, product_environment, serving
 from bench.workloads import WORKLOADS, WrongAnswer
 from devstack.process import DevstackError
@@ -33,13 +34,15 @@ def _parser() -> argparse.ArgumentParser:
     shared.add_argument(
         "--database-url", help=f"the scratch database, emptied at each start ({DATABASE} on the server of DATABASE_URL)"
     )
-    commands = parser.add_subparsers(dest="command", metavar="[measure | serve]")
+    commands = parser.add_subparsers(dest="command", metavar="[measure | serve | jobs]")
     one = commands.add_parser("measure", parents=[shared], help="the default")
     one.add_argument("--workloads", default=",".join(WORKLOADS), help="%(default)s")
     one.add_argument("--rounds", type=int, default=Options.rounds, help="%(default)s")
     one.add_argument("--seconds", type=float, default=Options.seconds, help="of one burst (%(default)s)")
     one.add_argument("--connections", type=int, default=Options.connections, help="%(default)s")
     one.add_argument("--no-page", action="store_true", help="print only, leave docs/reference/performance.md as it is")
+    three = commands.add_parser("jobs", help="trivial jobs through a real worker; the last line is a JSON object")
+    three.add_argument("--database-url", help="of a database of its own that may be emptied")
     two = commands.add_parser("serve", parents=[shared], help="load, write the state file, serve the api until SIGTERM")
     two.add_argument("--port", type=int, required=True)
     two.add_argument("--state", type=Path, required=True, help="for users, passwords and task ids, as JSON")
@@ -63,6 +66,8 @@ def main(arguments: list[str]) -> int:
         arguments = ["measure", *arguments]
     asked = _parser().parse_args(arguments)
     database_url, redis_url = _servers(asked.database_url)
+    if asked.command == "jobs":
+        return _jobs(database_url, redis_url)
     if asked.users < 1 or asked.rows % asked.users:
         raise rows.Refused(f"--rows {asked.rows} must be a multiple of --users {asked.users}")
     state = asyncio.run(rows.load(database_url, users=asked.users, per_user=asked.rows // asked.users, say=_say))
@@ -83,6 +88,16 @@ def main(arguments: list[str]) -> int:
         shown = [word for word in arguments if word != "measure"]
         page = report.write(figures, shlex.join(["./run", "bench", *shown]), BACKEND.parent)
         _say(f"written: {page}")
+    return 0
+
+
+def _jobs(database_url: str, redis_url: str) -> int:
+    load = jobs.Load.of_environment()
+    _say(f"{load.warm} jobs to warm up, {load.low} at {load.rate:g} a second, {load.jobs} as fast as one producer can")
+    result = json.dumps(asdict(asyncio.run(jobs.run(database_url, redis_url, load, _say))))
+    if path := os.environ.get("BENCH_RESULT"):
+        Path(path).write_text(result)
+    _say(result)
     return 0
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from bench import floor, report, rows
+from bench import floor, jobs, report, rows
 from bench.measuring import Figures, Options, Round, measure, serving
 from bench.workloads import WORKLOADS, Target, WrongAnswer
 from devstack.process import wait_until
@@ -197,3 +197,12 @@ def test_serve_writes_the_state_and_serves_the_product_until_it_is_told_to_stop(
     finally:
         started.kill()
         started.wait()
+
+
+def test_jobs_go_through_a_real_worker(scratch_url: str, redis_url: str) -> None:
+    load = jobs.Load(warm=2, low=3, rate=50, jobs=5)
+    result = asyncio.run(jobs.run(scratch_url, redis_url, load, lambda _: None))
+    assert 0 < result.done_per_s <= result.enqueue_per_s
+    assert 0 < result.start_ms_p50 <= result.start_ms_p99
+    done = _rows(scratch_url, "SELECT count(*) FROM jobs WHERE state = 'completed' AND kind = 'bench.count'")
+    assert done[0]["count"] == 10
