@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Form, Query, Response
 
 from app.auth import repository, service
-from app.auth.dependencies import DeviceDep, IdentityDep, MeToChange, require_open_registration
+from app.auth.dependencies import DeviceDep, IdentityDep, require_open_registration
 from app.auth.errors import EmailTaken, InvalidRefreshToken
 from app.auth.schemas import (
     AcceptedOut,
@@ -27,7 +27,7 @@ from app.identity.parts import Identity
 from app.identity.sessions import SignIn
 from app.kit.errors import NotFound
 from app.models import User
-from app.web.preconditions import IfNoneMatch, etag, not_modified
+from app.web.preconditions import IfMatch, IfNoneMatch, etag, not_modified, require_match
 from app.web.problems import Problem
 from app.web.rate_limits import LimitedByAddress, Quota
 from app.web.routing import Route, never_replayed
@@ -185,8 +185,17 @@ async def read_me(
 
 @router.patch("/me", response_model=UserOut, summary="Change your profile")
 @never_replayed
-async def update_me(body: ProfilePatch, user: MeToChange, response: Response) -> User:
+async def update_me(
+    caller: CurrentCaller,
+    body: ProfilePatch,
+    session: SessionDep,
+    settings: SettingsDep,
+    response: Response,
+    if_match: IfMatch = None,
+) -> User:
     """A JSON merge patch: only the fields sent are touched."""
+    user = await repository.locked_user(session, caller.user_id)
+    require_match(if_match, user.version, required=settings.require_if_match)
     service.update_profile(user, body.model_dump())
     response.headers["ETag"] = etag(user.version)
     return user

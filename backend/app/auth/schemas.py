@@ -10,7 +10,7 @@ from typing_extensions import TypedDict  # pydantic asks for it on Python 3.11
 from app.identity.throttle import canonical
 from app.infra.settings import Settings
 from app.kit.schema import Email, StrictModel, Text, TimeZone, UtcTime
-from app.web.listing import ListQuery
+from app.web.listing import ListQuery, sort_by
 
 PASSWORD_MAX_BYTES = 1023
 _MIN_LENGTH = Settings.model_fields["password_min_length"].default
@@ -135,8 +135,4 @@ class SessionPage(TypedDict):
 
 
 class SessionQuery(ListQuery):
-    sort: str | None = Field(
-        None,
-        max_length=100,
-        description="Comma separated: created_at, last_used_at; `-` for descending. Default -created_at.",
-    )
+    sort: str | None = sort_by("created_at", "last_used_at", default="-created_at")

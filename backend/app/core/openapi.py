@@ -100,6 +100,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         _restore_nulls(components["schemas"])
         for path, method, operation in _operations(document):
             _complete(path, method, operation, components["schemas"])
+            _remove_nulls(operation, components["schemas"])
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -132,6 +133,27 @@ def _restore_nulls(schemas: dict[str, Any]) -> None:
         for example in schema.get("examples", ()):
             if isinstance(example, dict):
                 example.update(dict.fromkeys(set(schema.get("required", ())) - set(example)))
+
+
+def _remove_nulls(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Neither an address nor a form has a null: what is optional is left out there, or in a form left empty."""
+    for parameter in operation.get("parameters", ()):
+        _remove_null(parameter["schema"])
+    for media, body in operation.get("requestBody", {}).get("content", {}).items():
+        if media != "application/json":
+            form = schemas[body["schema"]["$ref"].rsplit("/", 1)[1]]
+            for name in set(form["properties"]) - set(form["required"]):
+                field = form["properties"][name]
+                _remove_null(field)
+                told = {key: field.pop(key) for key in ("title", "description", "default") if key in field}
+                form["properties"][name] = {**told, "anyOf": [field, {"type": "string", "maxLength": 0}]}
+
+
+def _remove_null(schema: dict[str, Any]) -> None:
+    branches = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
+    if len(branches) == 1:
+        del schema["anyOf"]
+        schema.update(branches[0])
 
 
 def _problem_response(error: AppError, description: str | None = None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, TypeAdapter, WithJsonSchema
 from typing_extensions import TypedDict  # pydantic asks for it on Python 3.11
 
-from app.web.listing import ListQuery
+from app.web.listing import ListQuery, sort_by
 
 State = Literal["scheduled", "available", "running", "completed", "cancelled", "discarded"]
 
@@ -15,7 +15,7 @@ Word = Annotated[str, Field(pattern=r"^[a-z0-9_.]{1,100}$")]
 
 
 class JobQuery(ListQuery):
-    sort: str | None = Field(None, max_length=100, description="`created_at` or `-created_at`, the default.")
+    sort: str | None = sort_by("created_at", default="-created_at")
     kind: list[Word] = Field([], max_length=20, description="Only these kinds; repeatable.")
     state: list[State] = Field([], description="Only these states; repeatable.")
     queue: list[Word] = Field([], max_length=20, description="Only these queues; repeatable.")

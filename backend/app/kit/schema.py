@@ -1,5 +1,6 @@
 """The strict base of every input model (design rule: unknown, loose and unbounded input is an error, never a guess)."""
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from pydantic_core import PydanticCustomError, PydanticKnownError
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(9999, 12, 31, tzinfo=UTC)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 class StrictModel(BaseModel):
@@ -66,6 +68,7 @@ class Text(GroupedMetadata):
         yield AfterValidator(self._still_fits)
         if not self.blank:
             yield AfterValidator(_not_blank)
+            yield Field(json_schema_extra={"pattern": r"\S"})
 
     def _still_fits(self, value: str) -> str:
         # NFC takes some characters apart: U+0958 becomes two.
@@ -85,8 +88,19 @@ def _digits(value: object) -> object:
     return value
 
 
-Limit = Annotated[int, BeforeValidator(_digits), Field(ge=1, le=100, description="Items of one page.")]
+Limit = Annotated[int, Field(ge=1, le=100, description="Items of one page."), BeforeValidator(_digits)]
 """How many items a page may hold."""
+
+
+def _true_or_false(value: object) -> object:
+    # pydantic takes 1, "on" and "yes" as well.
+    if isinstance(value, bool) or value in ("true", "false"):
+        return value
+    raise PydanticKnownError("bool_parsing")
+
+
+Flag = Annotated[bool, BeforeValidator(_true_or_false)]
+"""Yes or no in a query or a form: `true` or `false`."""
 
 
 def _in_range(value: datetime) -> datetime:
@@ -99,7 +113,19 @@ def _in_range(value: datetime) -> datetime:
     return moment
 
 
-Instant = Annotated[AwareDatetime, Field(strict=False), AfterValidator(_in_range)]
+def _begins_with_a_date(value: object) -> object:
+    # pydantic reads a number, also one in a string, as seconds or milliseconds since 1970.
+    if isinstance(value, datetime) or (isinstance(value, str) and _DATE.match(value)):
+        return value
+    raise PydanticKnownError("datetime_parsing", {"error": "a date comes first"})
+
+
+Instant = Annotated[
+    AwareDatetime,
+    Field(strict=False, json_schema_extra={"pattern": "^(19[7-9][0-9]|[2-9][0-9]{3})-"}),
+    BeforeValidator(_begins_with_a_date),
+    AfterValidator(_in_range),
+]
 """A moment: RFC 3339 with an offset on the way in (a naive time is an error), UTC inside, 1970 to 9999."""
 
 Email = Annotated[EmailStr, StringConstraints(max_length=254), AfterValidator(_storable)]
@@ -114,7 +140,9 @@ def _zone(value: str) -> str:
     return value
 
 
-TimeZone = Annotated[str, Text(64, min_length=1), AfterValidator(_zone)]
+TimeZone = Annotated[
+    str, Text(64, min_length=1), AfterValidator(_zone), Field(json_schema_extra={"format": "iana-time-zone"})
+]
 """The name of an IANA time zone."""
 
 

@@ -7,12 +7,12 @@ from fastapi import APIRouter, Query, Response
 
 from app.identity.dependencies import CurrentCaller
 from app.labels import service
-from app.labels.dependencies import LabelToChange
+from app.labels.dependencies import LabelToChange, label_to_change
 from app.labels.schemas import LabelCreate, LabelOut, LabelPage, LabelQuery, LabelUpdate
-from app.web.preconditions import IfNoneMatch
+from app.web.preconditions import IfMatch, IfNoneMatch
 from app.web.responses import tagged, unless_known
 from app.web.routing import Route
-from app.web.session import CursorsDep, SessionDep, WorkDep
+from app.web.session import CursorsDep, SessionDep, SettingsDep, WorkDep
 
 router = APIRouter(prefix="/labels", tags=["labels"], route_class=Route)
 LABEL = "/{label_id:uuid}"
@@ -48,9 +48,17 @@ async def read_label(
 
 @router.patch(LABEL, response_model=LabelOut, summary="Change a label")
 async def update_label(
-    caller: CurrentCaller, body: LabelUpdate, label: LabelToChange, session: SessionDep, response: Response
+    caller: CurrentCaller,
+    label_id: UUID,
+    body: LabelUpdate,
+    session: SessionDep,
+    settings: SettingsDep,
+    response: Response,
+    if_match: IfMatch = None,
 ) -> Any:
     """A JSON merge patch: only the fields sent are touched. Its tasks keep it under the new name."""
+    # Called, not depended on: what is wrong with the body comes before a stale If-Match (RFC 9110 13.2.1).
+    label = await label_to_change(caller, label_id, session, settings, if_match)
     return tagged(response, await service.update_label(session, caller.actor(), label, body.model_dump()))
 
 

@@ -7,7 +7,7 @@ from pydantic import MISSING, BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic asks for it on Python 3.11
 
 from app.kit.schema import Id, StrictModel, Text, UtcTime
-from app.web.listing import ListQuery
+from app.web.listing import ListQuery, sort_by
 
 Name = Annotated[
     str, Text(100, min_length=1, blank=False), Field(description="One of its kind in the workspace, whatever its case.")
@@ -53,7 +53,5 @@ class LabelPage(TypedDict):
 
 
 class LabelQuery(ListQuery):
-    sort: str | None = Field(
-        None, max_length=100, description="Comma separated: name (default), created_at; `-` for descending."
-    )
+    sort: str | None = sort_by("name", "created_at", default="name")
     workspace: list[UUID] = Field([], max_length=50, description="Only these workspaces.")

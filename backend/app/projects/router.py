@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from app.changes.editing import edit
 from app.identity.dependencies import CurrentCaller
 from app.projects import service
-from app.projects.dependencies import ProjectToChange, SectionToChange
+from app.projects.dependencies import ProjectToChange, SectionToChange, project_to_change, section_to_change
 from app.projects.schemas import (
     ProjectCreate,
     ProjectOut,
@@ -21,10 +21,10 @@ from app.projects.schemas import (
     SectionQuery,
     SectionUpdate,
 )
-from app.web.preconditions import IfNoneMatch
+from app.web.preconditions import IfMatch, IfNoneMatch
 from app.web.responses import tagged, unless_known
 from app.web.routing import Route
-from app.web.session import CursorsDep, SessionDep, WorkDep
+from app.web.session import CursorsDep, SessionDep, SettingsDep, WorkDep
 
 router = APIRouter(prefix="/projects", tags=["projects"], route_class=Route)
 PROJECT = "/{project_id:uuid}"
@@ -58,9 +58,17 @@ async def read_project(
 
 @router.patch(PROJECT, response_model=ProjectOut, summary="Change a project")
 async def update_project(
-    caller: CurrentCaller, body: ProjectUpdate, project: ProjectToChange, session: SessionDep, response: Response
+    caller: CurrentCaller,
+    project_id: UUID,
+    body: ProjectUpdate,
+    session: SessionDep,
+    settings: SettingsDep,
+    response: Response,
+    if_match: IfMatch = None,
 ) -> Any:
     """A JSON merge patch: only the fields sent are touched. The key never changes, so that task keys stay true."""
+    # Called, not depended on: what is wrong with the body comes before a stale If-Match (RFC 9110 13.2.1).
+    project = await project_to_change(caller, project_id, session, settings, if_match)
     return tagged(response, await edit(session, caller.actor(), project, body.model_dump()))
 
 
@@ -130,9 +138,17 @@ async def read_section(
 
 @router.patch(SECTION, response_model=SectionOut, summary="Change a section")
 async def update_section(
-    caller: CurrentCaller, body: SectionUpdate, section: SectionToChange, session: SessionDep, response: Response
+    caller: CurrentCaller,
+    project_id: UUID,
+    section_id: UUID,
+    body: SectionUpdate,
+    session: SessionDep,
+    settings: SettingsDep,
+    response: Response,
+    if_match: IfMatch = None,
 ) -> Any:
     """A JSON merge patch: only the fields sent are touched."""
+    section = await section_to_change(caller, project_id, section_id, session, settings, if_match)
     return tagged(response, await edit(session, caller.actor(), section, body.model_dump()))
 
 

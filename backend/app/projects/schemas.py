@@ -7,7 +7,7 @@ from pydantic import MISSING, BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic asks for it on Python 3.11
 
 from app.kit.schema import Id, StrictModel, Text, UtcTime
-from app.web.listing import Archived, ListQuery
+from app.web.listing import Archived, ListQuery, sort_by
 
 Name = Annotated[str, Text(100, min_length=1, blank=False)]
 Description = Annotated[str, Text(10_000)]
@@ -20,11 +20,6 @@ Key = Annotated[
 ]
 Position = Annotated[
     float, Field(ge=-1e15, le=1e15, description="The place in lists, smallest first; between two neighbours is room.")
-]
-
-Sort = Annotated[
-    str | None,
-    Field(max_length=100, description="Comma separated: position (default), name, created_at; `-` for descending."),
 ]
 
 
@@ -76,7 +71,7 @@ class ProjectPage(TypedDict):
 
 
 class ProjectQuery(ListQuery):
-    sort: Sort = None
+    sort: str | None = sort_by("position", "name", "created_at", default="position")
     workspace: list[UUID] = Field([], max_length=50, description="Only these workspaces.")
     archived: Archived = Field("false", description="`any` lists archived projects too, `true` only them.")
 
@@ -120,5 +115,5 @@ class SectionPage(TypedDict):
 
 
 class SectionQuery(ListQuery):
-    sort: Sort = None
+    sort: str | None = sort_by("position", "name", "created_at", default="position")
     archived: Archived = Field("false", description="`any` lists archived sections too, `true` only them.")

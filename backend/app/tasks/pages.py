@@ -14,6 +14,7 @@ from app.kit.schema import rfc3339
 from app.models import Label, Project, User
 from app.models.task import PRIORITIES, STATUSES
 from app.tasks.listing import Shape, count_statement, page_statement, parse_sort
+from app.tasks.schemas import EXPANDABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from app.kit.pagination import CursorCodec
     from app.tasks.schemas import TaskQuery
 
-EXPANDABLE = ("labels", "project", "assignees")
 _WORD = re.compile(r"\w+")
 
 
@@ -130,7 +130,7 @@ async def page(
         answer["next_cursor"] = cursors.encode(_binding(query, scope), keys)
     if query.count:
         answer["total_count"] = (await work.fetch(count_statement(shape), values))[0]["total"]
-    if query.expand:
+    if query.expand is not None:
         await expand(work, answer["items"], query.expand)
     return answer
 

@@ -20,6 +20,7 @@ from app.tasks.schemas import (
     Bulk,
     BulkOut,
     ChangePage,
+    Expand,
     TaskCreate,
     TaskOut,
     TaskPage,
@@ -33,7 +34,6 @@ from app.web.routing import Route, no_deadline
 from app.web.session import CursorsDep, SessionDep, SettingsDep, WorkDep
 
 router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=Route)
-Expand = Annotated[str | None, Query(max_length=100, description="Comma separated: labels, project, assignees.")]
 
 
 def writer_of(caller: Caller) -> Writer:
@@ -93,7 +93,11 @@ async def write_many(caller: CurrentCaller, entries: Bulk, work: WorkDep) -> Res
     "/{task_id:uuid}", response_model=TaskOut, summary="Read a task", responses={304: {"description": "Not modified"}}
 )
 async def read_task(
-    caller: CurrentCaller, task_id: UUID, work: WorkDep, if_none_match: IfNoneMatch = None, expand: Expand = None
+    caller: CurrentCaller,
+    task_id: UUID,
+    work: WorkDep,
+    if_none_match: IfNoneMatch = None,
+    expand: Annotated[Expand | None, Query()] = None,
 ) -> Response:
     """With `expand` the objects that the task refers to stand beside their ids, and the answer has no ETag."""
     task = await service.get(work, caller.scope, task_id)

@@ -3,14 +3,16 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal, NotRequired, Self
 from uuid import UUID
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dateutil.rrule import rrulestr
-from pydantic import MISSING, AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import MISSING, AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, WithJsonSchema, model_validator
+from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict  # pydantic asks for it on Python 3.11
 
-from app.kit.schema import Id, Instant, Limit, StrictModel, Text
+from app.kit.schema import Flag, Id, Instant, Limit, StrictModel, Text, TimeZone
+from app.tasks.listing import SORTABLE
+from app.web.listing import sort_by
 
 Status = Literal["todo", "in_progress", "blocked", "done", "cancelled"]
 Priority = Literal["none", "low", "medium", "high", "urgent"]
@@ -43,19 +45,13 @@ def _rule(value: str) -> str:
     return value
 
 
-def _zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise PydanticCustomError("unknown_time_zone", "This is no IANA time zone") from None
-    return value
-
-
 class Recurrence(StrictModel):
     """When the task comes back: an RFC 5545 rule, read in a time zone."""
 
-    rrule: Annotated[str, Text(500, min_length=1), AfterValidator(_rule)]
-    time_zone: Annotated[str, Text(64, min_length=1), AfterValidator(_zone)] = "UTC"
+    rrule: Annotated[
+        str, Text(500, min_length=1), AfterValidator(_rule), Field(json_schema_extra={"format": "rfc5545-rrule"})
+    ]
+    time_zone: TimeZone = "UTC"
 
 
 class _OneWayToNameLabels(StrictModel):
@@ -66,11 +62,17 @@ class _OneWayToNameLabels(StrictModel):
         return self
 
 
+_ONE_WAY: JsonDict = {"not": {"required": ["labels", "label_ids"]}}
+
+
 class TaskCreate(_OneWayToNameLabels):
     """A new task: the title alone is enough. `labels` names labels, `label_ids` their ids; send one of the two."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"title": "Buy milk", "priority": "high", "due_at": "2030-01-31T17:00:00Z"}]}
+        json_schema_extra={
+            "examples": [{"title": "Buy milk", "priority": "high", "due_at": "2030-01-31T17:00:00Z"}],
+            **_ONE_WAY,
+        }
     )
 
     title: Title
@@ -93,7 +95,7 @@ class TaskCreate(_OneWayToNameLabels):
 class TaskUpdate(_OneWayToNameLabels):
     """A JSON merge patch (RFC 7396): only the fields sent are touched, null clears one."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "done"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "done"}], **_ONE_WAY})
 
     title: Title | MISSING = MISSING
     description: Description | MISSING | None = MISSING
@@ -250,6 +252,19 @@ class BulkOut(TypedDict):
 BULK = TypeAdapter(BulkOut)
 
 
+EXPANDABLE = ("labels", "project", "assignees")
+_WORD = f"({'|'.join(EXPANDABLE)})"
+Expand = Annotated[
+    str,
+    Text(100),
+    Field(
+        description=f"Comma separated: {', '.join(EXPANDABLE)}.",
+        json_schema_extra={"pattern": rf"^\s*{_WORD}\s*(,\s*{_WORD}\s*)*$"},
+    ),
+]
+UserWord = Annotated[str, Text(36), WithJsonSchema({"type": "string", "anyOf": [{"format": "uuid"}, {"const": "me"}]})]
+
+
 class TaskQuery(BaseModel):
     """The filters of `GET /tasks`: combined with AND, repeats of one with OR."""
 
@@ -258,7 +273,7 @@ class TaskQuery(BaseModel):
     status: list[Status] = []
     priority: list[Priority] = []
     label: list[LabelName] = Field([], max_length=50, description="Names or ids of labels.")
-    assignee: list[Annotated[str, Text(36)]] = Field([], max_length=50, description="Ids of users, or `me`.")
+    assignee: list[UserWord] = Field([], max_length=50, description="Ids of users, or `me`.")
     project: list[UUID] = Field([], max_length=50)
     section: list[UUID] = Field([], max_length=50)
     workspace: list[UUID] = Field([], max_length=50)
@@ -267,17 +282,13 @@ class TaskQuery(BaseModel):
     due_before: Instant | None = None
     due_after: Instant | None = None
     updated_since: Instant | None = None
-    overdue: bool | None = Field(None, description="Due in the past and still open; false: all the others.")
+    overdue: Flag | None = Field(None, description="Due in the past and still open; false: all the others.")
     archived: Literal["false", "true", "any"] = "false"
     q: Annotated[str, Text(200)] | None = Field(
         None, description="Words in title, description or comments; the last letters may be missing."
     )
-    sort: Annotated[str, Text(100)] | None = Field(
-        None,
-        description="Comma separated keys, `-` for descending: created_at, updated_at, due_at, start_at, completed_at, "
-        "priority, status, title, position. Default -created_at; with `q`, by rank.",
-    )
+    sort: str | None = sort_by(*SORTABLE, default="-created_at; with `q`, by rank")
     limit: Limit = 50
     cursor: Annotated[str, Text(2000)] | None = None
-    count: bool = Field(False, description="Adds `total_count`.")
-    expand: Annotated[str, Text(100)] | None = Field(None, description="Comma separated: labels, project, assignees.")
+    count: Flag = Field(False, description="Adds `total_count`.")
+    expand: Expand | None = None

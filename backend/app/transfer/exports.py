@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from app.infra.database import Database
 
 ExportFormat = Literal["json", "csv", "todotxt", "icalendar"]
-MEDIA_TYPES = ("application/json", "text/csv", "text/plain", "text/calendar")
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The file, as an attachment.",
-        "content": {media: {"schema": {"type": "string"}} for media in MEDIA_TYPES},
+        "content": {
+            "application/json": {"schema": {"type": "object"}},
+            **{media: {"schema": {"type": "string"}} for media in ("text/csv", "text/plain", "text/calendar")},
+        },
     }
 }
 _FLUSH = 65_536

@@ -1,10 +1,10 @@
 """`POST /tasks/import` and `GET /tasks/export` over HTTP."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Literal, cast
+from typing import Annotated, cast
 from uuid import UUID
 
-from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
+from fastapi import APIRouter, Form, Query, Request, Response, UploadFile
 from fastapi.responses import StreamingResponse
 
 from app.files.service import keep
@@ -16,65 +16,53 @@ from app.kit.clock import utc_now
 from app.transfer import exports, readers, service
 from app.transfer.errors import InvalidMapping
 from app.transfer.job_args import ImportArgs
-from app.transfer.model import Format
 from app.transfer.parsing.text import HEAD
 from app.transfer.readers.csv_columns import parse_mapping
+from app.transfer.schemas import ImportForm
 from app.web.routing import Route, no_deadline
 from app.web.session import DatabaseDep, SessionDep
 from app.worker import enqueue
 
 router = APIRouter(prefix="/tasks", tags=["import and export"], route_class=Route)
-FileName = Annotated[UploadFile, File(description="The file as the other product exported it, at most 50 MB.")]
 
 
 @router.post("/import", status_code=202, response_model=JobOut, summary="Import tasks from a file")
 @no_deadline
-async def import_tasks(  # noqa: PLR0913, PLR0917  each is a field of the form
+async def import_tasks(
     request: Request,
     caller: CurrentCaller,
     session: SessionDep,
-    file: FileName,
-    format_: Annotated[Format | None, Form(alias="format", description="Detected when left out.")] = None,
-    project_id: Annotated[UUID | None, Form(description="Where tasks without a project go; else your inbox.")] = None,
-    dry_run: Annotated[bool, Form(description="Reads and counts, and brings nothing in.")] = False,  # noqa: FBT002
-    on_error: Annotated[
-        Literal["report", "abort"],
-        Form(description="`report`: the good rows come in, each bad one is named. `abort`: nothing comes in."),
-    ] = "report",
-    mapping: Annotated[
-        str | None,
-        Form(max_length=10_000, description='For csv: JSON of our field -> their column, `{"title": "summary"}`.'),
-    ] = None,
+    form: Annotated[ImportForm, Form(media_type="multipart/form-data")],
 ) -> Response:
     """Answers with the job; its result counts what came in and names every error and warning.
 
     The import comes in with one commit. With an `Idempotency-Key` a repeated request imports once.
     """
-    workspace_id = await service.target(session, caller.scope, project_id)
-    head = await file.read(HEAD)
-    await file.seek(0)
-    kind = format_ or readers.detect(file.filename or "", head)
-    if mapping is not None:
+    workspace_id = await service.target(session, caller.scope, form.project_id)
+    head = await form.file.read(HEAD)
+    await form.file.seek(0)
+    kind = form.format or readers.detect(form.file.filename or "", head)
+    if form.mapping is not None:
         if kind != "csv":
             raise InvalidMapping("A mapping is for the format csv only")
-        parse_mapping(mapping)
+        parse_mapping(form.mapping)
     stored = await keep(
         session,
         cast("Storage", request.app.state.storage),
-        _chunks(file),
+        _chunks(form.file),
         workspace_id=workspace_id,
         user_id=caller.user_id,
-        name=(file.filename or "")[:255],
-        media_type=(file.content_type or "application/octet-stream")[:255],
+        name=(form.file.filename or "")[:255],
+        media_type=(form.file.content_type or "application/octet-stream")[:255],
     )
     args = ImportArgs(
         file_id=stored.id,
         workspace_id=workspace_id,
-        project_id=project_id,
+        project_id=form.project_id,
         format=kind,
-        mapping=mapping,
-        dry_run=dry_run,
-        on_error=on_error,
+        mapping=form.mapping,
+        dry_run=form.dry_run,
+        on_error=form.on_error,
     )
     return accepted(await enqueue(session, args, workspace_id=workspace_id, created_by=caller.user_id))
 

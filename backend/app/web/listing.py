@@ -10,7 +10,7 @@ from sqlalchemy import Integer, Select, String, bindparam, cast, func, select
 from app.infra.statements import Statement
 from app.kit.errors import invalid
 from app.kit.keyset import Order, after
-from app.kit.schema import Limit
+from app.kit.schema import Flag, Limit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,6 +23,17 @@ if TYPE_CHECKING:
 Archived = Literal["false", "true", "any"]
 
 
+def sort_by(*keys: str, default: str) -> Any:
+    """The field `sort` of a list that can be sorted by these keys, as the document describes it."""
+    key = f"-?({'|'.join(keys)})"
+    return Field(
+        None,
+        max_length=100,
+        description=f"Comma separated: {', '.join(keys)}; `-` for descending. Default {default}.",
+        json_schema_extra={"pattern": rf"^\s*{key}\s*(,\s*{key}\s*)*$"},
+    )
+
+
 class ListQuery(BaseModel):
     """What the query of every list may hold; a list says by what it sorts and adds its filters."""
 
@@ -31,7 +42,7 @@ class ListQuery(BaseModel):
     sort: str | None = None
     limit: Limit = 50
     cursor: str | None = Field(None, max_length=2000, description="`next_cursor` of the page before.")
-    count: bool = Field(False, description="Adds `total_count`.")
+    count: Flag = Field(False, description="Adds `total_count`.")
 
 
 class Listing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastapi.routing import APIRoute
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from fastapi.dependencies.models import Dependant
+    from starlette.datastructures import FormData
     from starlette.responses import Response
 
 _WITH_BODY = frozenset({"POST", "PATCH", "PUT", "DELETE"})
@@ -34,11 +36,25 @@ def never_replayed(endpoint: Endpoint) -> Endpoint:
     return endpoint
 
 
-class _JsonRequest(Request):
-    """A request whose JSON is read strictly, before any model sees it."""
+class _StrictRequest(Request):
+    """A request whose body is read strictly, before any model sees it."""
 
     async def json(self) -> Any:
         return parse_json(await self.body(), self.headers["content-type"])
+
+    async def form(self, **limits: Any) -> FormData:  # type: ignore[override]  # it is awaited only
+        """Of a repeated field the models would see the last value alone, and the others would be dropped in silence."""
+        form = await super().form(**limits)
+        times = Counter(name for name, _ in form.multi_items())
+        repeated = [name for name, count in times.items() if count > 1]
+        if repeated:
+            await form.close()
+            problems = [
+                FieldProblem(f"/{name[:64]}", "repeated_field", "This field may be given only once")
+                for name in repeated[:20]
+            ]
+            raise InvalidInput("A field of the form was sent more than once", errors=problems)
+        return form
 
 
 class Route(APIRoute):
@@ -65,7 +81,7 @@ class Route(APIRoute):
 
         async def checked(request: Request) -> Response:
             if request.method in _WITH_BODY:
-                request = _JsonRequest(request.scope, request.receive)
+                request = _StrictRequest(request.scope, request.receive)
             if request.scope["query_string"]:
                 _refuse_unknown(request, single, repeatable)
             if not bounded:

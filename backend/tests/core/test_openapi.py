@@ -152,3 +152,18 @@ def test_deleting_answers_204_and_creating_201() -> None:
     for item in DOCUMENT["paths"].values():
         if "delete" in item:
             assert "204" in item["delete"]["responses"]
+
+
+def test_parameters_and_forms_have_no_null() -> None:
+    schemas = [
+        one["schema"] for item in DOCUMENT["paths"].values() for op in item.values() for one in op.get("parameters", ())
+    ]
+    schemas += DOCUMENT["components"]["schemas"]["ImportForm"]["properties"].values()
+    assert '"null"' not in json.dumps(schemas)
+
+
+def test_how_many_items_a_page_may_hold_is_declared() -> None:
+    for item in DOCUMENT["paths"].values():
+        for parameter in item.get("get", {}).get("parameters", ()):
+            if parameter["name"] == "limit":
+                assert (parameter["schema"]["minimum"], parameter["schema"]["maximum"]) == (1, 100)

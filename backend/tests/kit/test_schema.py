@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from app.kit.schema import Email, Id, Instant, Limit, StrictModel, Text, TimeZone, UtcTime
+from app.kit.schema import Email, Flag, Id, Instant, Limit, StrictModel, Text, TimeZone, UtcTime
 
 
 def codes(kind: Any, value: Any) -> list[str]:
@@ -163,3 +163,17 @@ def test_what_is_no_zone_is_refused(value):
 @pytest.mark.parametrize("value", ["ada", "ada@", "@example.com", "a\x00@example.com", "x" * 250 + "@a.de", "a b@c.de"])
 def test_what_is_no_address_is_refused(value):
     assert codes(Email, value)
+
+
+@pytest.mark.parametrize("number", [0, 1700000000, 0.5, "0.5", "1700000000", "1e9"])
+def test_a_number_is_no_moment(number: Any) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(Instant).validate_python(number)
+
+
+@pytest.mark.parametrize("word", ["1", "0", "on", "yes", "T", "", 1])
+def test_a_flag_is_true_or_false(word: Any) -> None:
+    flag = TypeAdapter(Flag)
+    assert [flag.validate_python("true"), flag.validate_python("false")] == [True, False]
+    with pytest.raises(ValidationError):
+        flag.validate_python(word)

@@ -75,9 +75,18 @@ async def read_comment(
 
 @router.patch(COMMENT, response_model=CommentOut, summary="Change a comment")
 async def update_comment(
-    caller: CurrentCaller, change: CommentWrite, comment: CommentToChange, session: SessionDep, response: Response
+    caller: CurrentCaller,
+    task_id: UUID,
+    comment_id: UUID,
+    change: CommentWrite,
+    session: SessionDep,
+    settings: SettingsDep,
+    response: Response,
+    if_match: IfMatch = None,
 ) -> Any:
     """Its author may; others get a 403."""
+    # Called, not depended on: what is wrong with the body comes before a stale If-Match (RFC 9110 13.2.1).
+    comment = await _to_change(caller, task_id, comment_id, session, settings, if_match)
     return tagged(response, await service.update(session, caller.actor(), comment, change.body))
 
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic asks for it on Python 3.11
 
 from app.kit.schema import StrictModel, Text, UtcTime
-from app.web.listing import ListQuery
+from app.web.listing import ListQuery, sort_by
 
 BODY_MAX = 65_536
 
@@ -44,4 +44,4 @@ class CommentPage(TypedDict):
 
 
 class CommentQuery(ListQuery):
-    """What comments may be sorted by: created_at (the default), updated_at; `-` for descending."""
+    sort: str | None = sort_by("created_at", "updated_at", default="created_at")
