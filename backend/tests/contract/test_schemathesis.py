@@ -136,7 +136,7 @@ def _is_beyond_form(check: str, body: bytes) -> bool:
     return codes <= NOT_A_MATTER_OF_FORM
 
 
-@pytest.mark.timeout(7200 if EXAMPLES else 240)
+@pytest.mark.timeout(7200 if EXAMPLES else 600)
 # The app makes trace ids of random numbers, in this process and while a strategy draws: that is no part of it.
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning")
 @pytest.mark.parametrize("name", ["ada", "bob"])
@@ -146,5 +146,4 @@ async def test_every_answer_fits_the_document(
     owners = {one: await make_owner(f"{one}@example.com") for one in ("ada", "bob")}
     failures, made = await asyncio.to_thread(_run, app.openapi(), _config(address, owners, name, tmp_path))
     assert not failures, "\n".join(failures)
-    assert {"not_a_server_error", "response_schema_conformance", "ignored_auth", "object_level_authorization"} <= made
-    print(sorted(made), set(CHECKS.get_all_names()) - made)
+    assert made == set(CHECKS.get_all_names())
