@@ -87,9 +87,3 @@ async def gate(settings: Settings):
     gate = Gate(settings)
     yield gate
     await gate.close()
-
-
-@pytest.fixture
-def prepared(settings: Settings) -> Settings:
-    """The settings of a test that runs its own event loops."""
-    return settings
