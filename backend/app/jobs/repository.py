@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ARRAY, DateTime, Text, Update, Uuid, any_, bindparam, case, func, null, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    DateTime,
+    Text,
+    Update,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    case,
+    exists,
+    func,
+    null,
+    or_,
+    select,
+    update,
+)  # fmt: skip
 
 from app.infra.statements import Statement
 from app.kit.keyset import Key
@@ -19,7 +35,9 @@ SHOWN = (
 )  # fmt: skip
 _COLUMNS = [_j[name] for name in SHOWN]
 _OWNER = bindparam("owner_id", type_=Uuid())
-_ONE = (_j.id == bindparam("job_id", type_=Uuid()), or_(_OWNER.is_(None), _j.created_by == _OWNER))
+_JOB = bindparam("job_id", type_=Uuid())
+_OWNED = or_(_OWNER.is_(None), _j.created_by == _OWNER)
+_child = Job.__table__.alias("child").c
 
 
 def _any_of(column: Any, name: str) -> Any:
@@ -35,7 +53,7 @@ _MINE = select(*_COLUMNS).where(
 )
 _KEYS = [Key("created_at", _j.created_at, _j.created_at, DateTime(timezone=True)), Key("id", _j.id, _j.id, Uuid())]
 
-FIND = Statement(select(*_COLUMNS).where(*_ONE))
+FIND = Statement(select(*_COLUMNS).where(_j.id == _JOB, _OWNED))
 MINE = Listing("jobs", _MINE, _KEYS, "-created_at")
 
 
@@ -43,26 +61,35 @@ def _waiting(then: Any, otherwise: Any) -> Any:
     return case((_j.state == "running", otherwise), else_=then)
 
 
-def _returning(statement: Update) -> Statement:
-    return Statement(statement.returning(*_COLUMNS))
+def _changing(change: Update) -> Statement:
+    """Changes a job, and others with it; the answer is the one that was named."""
+    changed = change.returning(*_COLUMNS).cte("changed")
+    return Statement(select(changed).where(changed.c.id == _JOB))
 
+
+_IS_PARENT = exists().where(_child.parent_id == _j.id).correlate(Job.__table__)
+_AT_ONCE = case((and_(_j.state == "running", _j.lease_token.is_(None)), func.now()), else_=_j.lease_until)
 
 # One that waits is cancelled here and now; one that runs is asked, by the column that its worker reads.
-CANCEL = _returning(
+CANCEL = _changing(
     update(Job)
-    .where(*_ONE, _j.finished_at.is_(None))
+    .where(or_(_j.id == _JOB, _j.parent_id == _JOB), _OWNED, _j.finished_at.is_(None))
     .values(
         cancel_requested_at=func.coalesce(_j.cancel_requested_at, func.now()),
         state=_waiting("cancelled", _j.state),
         finished_at=_waiting(func.now(), _j.finished_at),
+        lease_until=_AT_ONCE,
     )
 )
 
-RETRY = _returning(
+# With a parent its discarded children; with a child its parent, who waits for it again.
+_PARENT_OF_IT = select(_child.parent_id).where(_child.id == _JOB, _child.state == "discarded").scalar_subquery()
+RETRY = _changing(
     update(Job)
-    .where(*_ONE, _j.state == "discarded")
+    .where(or_(_j.id == _JOB, _j.parent_id == _JOB, _j.id == _PARENT_OF_IT), _OWNED, _j.state == "discarded")
     .values(
-        state="available", attempt=0, deaths=0, run_at=func.now(), finished_at=null(), result=null(), progress=null(),
+        state=case((_IS_PARENT, "running"), else_="available"), lease_until=case((_IS_PARENT, func.now())),
+        attempt=0, deaths=0, run_at=func.now(), finished_at=null(), result=null(), progress=null(),
         cancel_requested_at=null(), deadline_at=null(),
     )
 )  # fmt: skip

@@ -36,7 +36,7 @@ async def get(work: Work, owner_id: UUID | None, job_id: UUID) -> Mapping[str, A
 
 
 async def cancel(work: Work, owner_id: UUID | None, job_id: UUID) -> Mapping[str, Any]:
-    """A waiting job is cancelled at once, a running one is asked to stop; a cancelled one stays so.
+    """A waiting job is cancelled at once, a running one is asked to stop; a cancelled one stays so. So are children.
 
     Raises NotFound, or JobEnded for one that came to another end.
     """
@@ -52,6 +52,8 @@ async def cancel(work: Work, owner_id: UUID | None, job_id: UUID) -> Mapping[str
 async def retry(session: AsyncSession, owner_id: UUID | None, job_id: UUID) -> Mapping[str, Any]:
     """Makes a discarded job available again, with all its attempts before it; its errors stay.
 
+    A parent waits for its children again, of whom the discarded ones are retried.
+
     Raises NotFound, JobNotDiscarded, or JobKeyTaken when its unique key is in use by now.
     """
     params = {"job_id": job_id, "owner_id": owner_id}
@@ -61,7 +63,8 @@ async def retry(session: AsyncSession, owner_id: UUID | None, job_id: UUID) -> M
     except IntegrityError:
         raise JobKeyTaken from None
     if job is not None:
-        announce(session, job["queue"])
+        if job["state"] == "available":  # a parent's children are announced by the reconciler
+            announce(session, job["queue"])
         return job
     if await _one(session, repository.FIND, params) is None:
         raise NotFound

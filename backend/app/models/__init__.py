@@ -6,6 +6,8 @@ from app.models.idempotency_key import IdempotencyKey
 from app.models.job import Job, JobEffect
 from app.models.label import Label
 from app.models.login_failure import LoginFailure
+from app.models.paused_queue import PausedQueue
+from app.models.process import Process
 from app.models.project import Project, Section
 from app.models.schedule import Schedule, ScheduleRun
 from app.models.session import Session
@@ -23,6 +25,8 @@ __all__ = [
     "JobEffect",
     "Label",
     "LoginFailure",
+    "PausedQueue",
+    "Process",
     "Project",
     "Schedule",
     "ScheduleRun",

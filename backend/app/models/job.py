@@ -33,6 +33,7 @@ class Job(HasId, Base):
     max_attempts: Mapped[int] = mapped_column(SmallInteger)
     lease_token: Mapped[UUID | None]
     lease_until: Mapped[datetime | None]
+    """Of a parent, which runs without a lease: when its children are counted next."""
     worker: Mapped[str | None]
     progress: Mapped[dict[str, Any] | None]
     result: Mapped[dict[str, Any] | None]
@@ -64,7 +65,7 @@ class Job(HasId, Base):
         ),
         Index("ix_jobs_schedule", "schedule_id", postgresql_where=text(f"schedule_id IS NOT NULL AND {_LIVE}")),
         Index("uq_jobs_unique_key", "kind", "unique_key", unique=True, postgresql_where=text(_LIVE)),
-        Index("ix_jobs_parent_id", parent_id, postgresql_where=text("parent_id IS NOT NULL")),
+        Index("ix_jobs_parent_id", parent_id, "state", postgresql_where=text("parent_id IS NOT NULL")),
         Index("ix_jobs_created_by", created_by, text("created_at DESC"), text("id DESC")),
         Index("ix_jobs_finished", "kind", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
         {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -18,20 +20,28 @@ from app.kit.ids import new_id
 from app.models import Job
 from app.models.job import LIVE_STATES
 from app.worker.kinds import JobArgs
+from app.worker.repository import INSERT_CHILDREN
 
 ARGS_MAX_BYTES = 65_536
 """Bigger things are stored and referenced."""
+CHILD_PRIORITY = 2
+"""How much later than its kind's single jobs a child is taken: many children do not hold those up."""
+_CHUNK = 1000
 TOKENS = "taskapi.tokens"
 """Where a session keeps, by queue, how many jobs it enqueued; `Relay` reads it after the commit."""
 
 _live = Job.state.in_(LIVE_STATES)
 
 
+def _check_size(stored: bytes) -> None:
+    if len(stored) > ARGS_MAX_BYTES:
+        raise invalid("/args", "args_too_large", f"The args of a job may take {ARGS_MAX_BYTES} bytes")
+
+
 def row_of(args: JobArgs) -> dict[str, Any]:
     """The columns that a kind decides. Raises InvalidInput when the args are over 64 kB."""
     stored = args.model_dump(mode="json")
-    if len(to_json(stored)) > ARGS_MAX_BYTES:
-        raise invalid("/args", "args_too_large", f"The args of a job may take {ARGS_MAX_BYTES} bytes")
+    _check_size(to_json(stored))
     return {
         "id": new_id(),
         "kind": args.kind,
@@ -60,8 +70,10 @@ async def enqueue(  # noqa: PLR0913  each is a column that a caller may want to 
 
     With a `unique_key` that a live job of the kind has, that job is returned instead. Past `deadline_at` it is
     discarded, wherever it stands. Without a `traceparent` the job continues the present trace. Raises InvalidInput
-    when the args are over 64 kB.
+    when the args are over 64 kB, ValueError for a kind that is a parent.
     """
+    if args.parent:
+        raise ValueError(f"{args.kind} is a parent: enqueue_parent")
     values = row_of(args) | {
         "state": "available",
         "workspace_id": workspace_id,
@@ -82,9 +94,61 @@ async def enqueue(  # noqa: PLR0913  each is a column that a caller may want to 
     return job
 
 
-def announce(session: AsyncSession, queue: str) -> None:
-    """Once this session has committed, the queue gets a message more."""
-    session.info.setdefault(TOKENS, Counter())[queue] += 1
+async def enqueue_parent(
+    session: AsyncSession,
+    args: JobArgs,
+    children: Iterable[JobArgs],
+    *,
+    workspace_id: UUID | None = None,
+    created_by: UUID | None = None,
+    unique_key: str | None = None,
+    deadline_at: datetime | None = None,
+) -> Job:
+    """Inserts a job of a kind that is a parent, and its children, who do the work; 10,000 take half a second.
+
+    The parent runs until its last child has ended: then it is `discarded` where any child was, else `completed`. Its
+    progress counts the children by state. Cancelling it cancels them, retrying it retries the discarded ones. Children
+    are taken after single jobs of their kind. With a `unique_key` that a live parent of the kind has, that one is
+    returned and nothing inserted. Raises InvalidInput when the args of any are over 64 kB.
+    """
+    if not args.parent:
+        raise ValueError(f"{args.kind} has a handler of its own: it is no parent")
+    shared = {
+        "workspace_id": workspace_id,
+        "created_by": created_by,
+        "deadline_at": deadline_at,
+        "traceparent": logging.traceparent(),
+    }
+    values = row_of(args) | shared | {"state": "running", "unique_key": unique_key}
+    parent = await _insert(session, values | {"started_at": func.now(), "lease_until": func.now()})
+    if parent.id != values["id"]:
+        return parent
+    remaining: Iterator[JobArgs] = iter(children)
+    while chunk := list(islice(remaining, _CHUNK)):
+        await session.execute(INSERT_CHILDREN, _columns_of(chunk) | shared | {"parent_id": parent.id})
+        for queue, count in Counter(child.queue for child in chunk).items():
+            announce(session, queue, count)
+    return parent
+
+
+def _columns_of(children: list[JobArgs]) -> dict[str, list[Any]]:
+    stored = [child.model_dump_json() for child in children]
+    for one in stored:
+        _check_size(one.encode())
+    return {
+        "ids": [new_id() for _ in children],
+        "kinds": [child.kind for child in children],
+        "queues": [child.queue for child in children],
+        "priorities": [min(9, child.priority + CHILD_PRIORITY) for child in children],
+        "versions": [child.version for child in children],
+        "args": stored,
+        "attempts": [child.max_attempts for child in children],
+    }
+
+
+def announce(session: AsyncSession, queue: str, count: int = 1) -> None:
+    """Once this session has committed, the queue gets so many messages more."""
+    session.info.setdefault(TOKENS, Counter())[queue] += count
 
 
 async def _insert(session: AsyncSession, values: dict[str, Any]) -> Job:

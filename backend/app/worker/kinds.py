@@ -38,6 +38,8 @@ class JobArgs(StrictModel):
     retention: ClassVar[timedelta] = timedelta(days=7)
     """How long a finished job is kept."""
     version: ClassVar[int] = 1
+    parent: ClassVar[bool] = False
+    """Has no handler: it runs while its children do, and ends as they did. Made by `enqueue_parent`."""
 
     def __init_subclass__(cls, **declared: Any) -> None:
         """Takes the class variables above as keywords. Raises ValueError for a kind that exists, an unknown queue."""
@@ -70,9 +72,11 @@ HANDLERS: dict[str, Handler] = {}
 
 
 def handler(args: type[JobArgs]) -> Callable[[Handler], Handler]:
-    """Registers the function that performs this kind. A kind has one."""
+    """Registers the function that performs this kind. A kind has one, a parent's none."""
 
     def register(function: Handler) -> Handler:
+        if args.parent:
+            raise ValueError(f"{args.kind} is a parent: its children do the work")
         if args.kind in HANDLERS:
             raise ValueError(f"{args.kind} has a handler already: {HANDLERS[args.kind]}")
         HANDLERS[args.kind] = function

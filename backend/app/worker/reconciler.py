@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 POISON_DEATHS = 3
 """A job under which so many workers died is discarded."""
 _BATCH = 500
+_PARENTS = 10
+"""Fewer: each may have thousands of children to count."""
 _BACKLOG_INTERVAL = 0.5
 _PARKED_EVERY = 30
 """Rounds between two looks for jobs that no handler here knows."""
@@ -77,18 +79,21 @@ class Reconciler:
             log.warning("job_rescued", job_id=str(row["id"]), kind=row["kind"], reason=row["code"], state=row["state"])
         for row in await self._every_row(repository.EXPIRE):
             log.warning("job_expired", job_id=str(row["id"]), kind=row["kind"], state=row["state"])
+        for row in await self._every_row(repository.SETTLE, batch=_PARENTS):
+            if row["state"] != "running":
+                log.info("parent_ended", job_id=str(row["id"]), kind=row["kind"], state=row["state"])
         backlog = await self._top_up()
         if self._rounds % _PARKED_EVERY == 0:
             await self._report_parked()
         self._rounds += 1
         return await self._pause(backlog=backlog)
 
-    async def _every_row(self, statement: Statement, **params: Any) -> list[Any]:
+    async def _every_row(self, statement: Statement, *, batch: int = _BATCH, **params: Any) -> list[Any]:
         rows: list[Any] = []
         while True:
-            batch = await self._line.fetch(statement, {"batch": _BATCH, **params})
-            rows += batch
-            if len(batch) < _BATCH:
+            found = await self._line.fetch(statement, {"batch": batch, **params})
+            rows += found
+            if len(found) < batch:
                 return rows
 
     async def _dead(self) -> list[str]:

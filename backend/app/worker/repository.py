@@ -17,10 +17,11 @@ def _statement(sql: str) -> Statement:
 # A workspace's running jobs are counted without a lock: claims at one moment may pass the limit by their number.
 _CLAIMABLE = """
     state = 'available' AND run_at <= now() AND cancel_requested_at IS NULL
+    AND jobs.queue NOT IN (SELECT paused_queues.queue FROM paused_queues)
     AND (deadline_at IS NULL OR deadline_at > now())
     AND kind || '@' || args_version = ANY (CAST(:known AS text[]))
     AND (workspace_id IS NULL OR workspace_id <> ALL (ARRAY(
-        SELECT workspace_id FROM jobs WHERE state = 'running' AND workspace_id IS NOT NULL
+        SELECT workspace_id FROM jobs WHERE state = 'running' AND lease_token IS NOT NULL AND workspace_id IS NOT NULL
         GROUP BY workspace_id HAVING count(*) >= CAST(:workspace_limit AS integer))))
 """
 
@@ -122,11 +123,42 @@ EXPIRE = _statement("""
         finished_at = now(), errors = CASE WHEN cancel_requested_at IS NOT NULL THEN errors
             ELSE errors || jsonb_build_array(jsonb_build_object(
                 'at', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'attempt', attempt,
-                'code', 'deadline_exceeded', 'message', 'The deadline passed before the job could run')) END
+                'code', 'deadline_exceeded', 'message', 'The deadline passed before the job could run', 'duration', 0)) END
     WHERE id IN (
         SELECT id FROM jobs WHERE deadline_at <= now() AND state IN ('scheduled', 'available')
         ORDER BY deadline_at LIMIT :batch FOR NO KEY UPDATE SKIP LOCKED)
     RETURNING id, kind, state
+""")
+
+# A parent has no lease. Counting thousands of children takes a while: the more there are, the later it is done again.
+SETTLE = _statement("""
+    WITH parent AS MATERIALIZED (
+        SELECT id FROM jobs WHERE state = 'running' AND lease_token IS NULL AND lease_until <= now()
+        ORDER BY lease_until LIMIT :batch FOR NO KEY UPDATE SKIP LOCKED
+    ), counted AS (
+        SELECT parent.id, count(child.state) AS total,
+            count(*) FILTER (WHERE child.state IN ('completed', 'cancelled', 'discarded')) AS ended,
+            count(*) FILTER (WHERE child.state = 'cancelled') AS cancelled,
+            count(*) FILTER (WHERE child.state = 'discarded') AS discarded
+        FROM parent LEFT JOIN jobs AS child ON child.parent_id = parent.id GROUP BY parent.id
+    ), told AS (
+        SELECT counted.*, jsonb_build_object('completed', ended - cancelled - discarded, 'cancelled', cancelled,
+                'discarded', discarded, 'live', total - ended) AS children,
+            CASE WHEN ended < total THEN 'running' WHEN cancel_requested_at IS NOT NULL AND cancelled > 0 THEN 'cancelled'
+                WHEN discarded > 0 THEN 'discarded' ELSE 'completed' END AS next
+        FROM counted JOIN jobs USING (id)
+    )
+    UPDATE jobs SET state = next,
+        progress = jsonb_build_object('current', ended, 'total', total, 'message', NULL, 'children', children),
+        result = CASE WHEN next <> 'running' THEN jsonb_build_object('total', total, 'children', children) END,
+        errors = CASE WHEN next <> 'discarded' THEN errors ELSE errors || jsonb_build_array(jsonb_build_object(
+            'at', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'attempt', attempt,
+            'code', 'children_discarded', 'message', format('%s of %s jobs were discarded', discarded, total),
+            'duration', round(extract(epoch FROM now() - started_at), 3))) END,
+        finished_at = CASE WHEN next <> 'running' THEN now() END,
+        lease_until = CASE WHEN next = 'running' THEN now() + make_interval(secs => 0.5 + total * 0.0001) END
+    FROM told WHERE jobs.id = told.id
+    RETURNING jobs.id, kind, state
 """)
 
 CLAIMABLE = _statement(f"""
@@ -142,11 +174,25 @@ PARKED = _statement("""
             AND kind || '@' || args_version <> ALL (CAST(:known AS text[])) LIMIT 1000) AS rows
 """)
 
+# A parent goes after its children, and they stay while it counts them.
 PRUNE = _statement("""
     DELETE FROM jobs WHERE id IN (
         SELECT id FROM jobs WHERE kind = :kind AND finished_at < now() - make_interval(secs => :retention)
+            AND NOT EXISTS (SELECT FROM jobs AS child WHERE child.parent_id = jobs.id)
+            AND NOT EXISTS (SELECT FROM jobs AS parent WHERE parent.id = jobs.parent_id AND parent.finished_at IS NULL)
         ORDER BY finished_at LIMIT :batch FOR UPDATE SKIP LOCKED)
     RETURNING id
+""")
+
+INSERT_CHILDREN = text("""
+    INSERT INTO jobs (id, kind, queue, priority, args_version, args, max_attempts, state,
+        parent_id, workspace_id, created_by, deadline_at, traceparent)
+    SELECT id, kind, queue, priority, args_version, CAST(args AS jsonb), max_attempts, 'available',
+        CAST(:parent_id AS uuid), CAST(:workspace_id AS uuid), CAST(:created_by AS uuid),
+        CAST(:deadline_at AS timestamptz), CAST(:traceparent AS text)
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:kinds AS text[]), CAST(:queues AS text[]), CAST(:priorities AS smallint[]),
+        CAST(:versions AS smallint[]), CAST(:args AS text[]), CAST(:attempts AS smallint[]))
+        AS child (id, kind, queue, priority, args_version, args, max_attempts)
 """)
 
 TAKE_EFFECT = text(

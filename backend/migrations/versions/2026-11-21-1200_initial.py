@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
-
 from app.models.change import Xid8
+from sqlalchemy.dialects import postgresql
 
 revision = "0001"
 down_revision = None
@@ -42,8 +42,8 @@ def upgrade() -> None:
         sa.Column("user_id", sa.Uuid(), nullable=True),
         sa.Column("session_id", sa.Uuid(), nullable=True),
         sa.Column("job_id", sa.Uuid(), nullable=True),
-        sa.Column("before", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
-        sa.Column("after", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("before", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
+        sa.Column("after", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
         sa.Column("trace_id", sa.Text(), nullable=True),
         sa.Column(
             "created_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
@@ -65,7 +65,7 @@ def upgrade() -> None:
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("fingerprint", sa.LargeBinary(), nullable=False),
         sa.Column("status", sa.Integer(), nullable=False),
-        sa.Column("headers", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("headers", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("caller_id", "key", name=op.f("pk_idempotency_keys")),
@@ -84,10 +84,27 @@ def upgrade() -> None:
     op.create_index("ix_login_failures_account", "login_failures", ["account"], unique=False)
     op.create_index("ix_login_failures_last_failed_at", "login_failures", ["last_failed_at"], unique=False)
     op.create_table(
+        "processes",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("pid", sa.Integer(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("queues", sa.ARRAY(sa.Text()), nullable=False),
+        sa.Column("known", sa.ARRAY(sa.Text()), nullable=False),
+        sa.Column("slots", sa.Integer(), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("worked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("role IN ('worker', 'beat')", name=op.f("ck_processes_role")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_processes")),
+        postgresql_with={"fillfactor": 50},
+    )
+    op.create_table(
         "schedules",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("args", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("args", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False),
         sa.Column("interval_seconds", sa.Integer(), nullable=True),
         sa.Column("time_zone", sa.Text(), server_default="UTC", nullable=False),
         sa.Column("misfire", sa.Text(), server_default="run_once", nullable=False),
@@ -121,6 +138,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
     )
     op.create_index("uq_users_email", "users", [sa.literal_column("lower(email)")], unique=True)
+    op.create_table(
+        "paused_queues",
+        sa.Column("queue", sa.Text(), nullable=False),
+        sa.Column("paused_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("paused_by", sa.Uuid(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["paused_by"], ["users.id"], name=op.f("fk_paused_queues_paused_by"), ondelete="SET NULL"
+        ),
+        sa.PrimaryKeyConstraint("queue", name=op.f("pk_paused_queues")),
+    )
     op.create_table(
         "schedule_runs",
         sa.Column("schedule_id", sa.Uuid(), nullable=False),
@@ -176,7 +203,7 @@ def upgrade() -> None:
         sa.Column("queue", sa.Text(), nullable=False),
         sa.Column("priority", sa.SmallInteger(), server_default="5", nullable=False),
         sa.Column("args_version", sa.SmallInteger(), server_default="1", nullable=False),
-        sa.Column("args", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("args", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("run_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("attempt", sa.SmallInteger(), server_default="0", nullable=False),
@@ -184,9 +211,14 @@ def upgrade() -> None:
         sa.Column("lease_token", sa.Uuid(), nullable=True),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("worker", sa.Text(), nullable=True),
-        sa.Column("progress", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
-        sa.Column("result", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
-        sa.Column("errors", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'[]'"), nullable=False),
+        sa.Column("progress", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
+        sa.Column("result", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
+        sa.Column(
+            "errors",
+            postgresql.JSONB(none_as_null=True, astext_type=sa.Text()),
+            server_default=sa.text("'[]'"),
+            nullable=False,
+        ),
         sa.Column("unique_key", sa.Text(), nullable=True),
         sa.Column("workspace_id", sa.Uuid(), nullable=True),
         sa.Column("created_by", sa.Uuid(), nullable=True),
@@ -247,7 +279,11 @@ def upgrade() -> None:
         "ix_jobs_lease", "jobs", ["lease_until"], unique=False, postgresql_where=sa.text("state = 'running'")
     )
     op.create_index(
-        "ix_jobs_parent_id", "jobs", ["parent_id"], unique=False, postgresql_where=sa.text("parent_id IS NOT NULL")
+        "ix_jobs_parent_id",
+        "jobs",
+        ["parent_id", "state"],
+        unique=False,
+        postgresql_where=sa.text("parent_id IS NOT NULL"),
     )
     op.create_index(
         "ix_jobs_schedule",
@@ -391,12 +427,12 @@ def upgrade() -> None:
         sa.Column("start_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("estimate_minutes", sa.Integer(), nullable=True),
-        sa.Column("recurrence", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("recurrence", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
         sa.Column("position", sa.Double(), server_default="0", nullable=False),
         sa.Column("completed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("archived_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("source", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("source", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
         sa.Column("created_by", sa.Uuid(), nullable=True),
         sa.Column("version", sa.Integer(), server_default="1", nullable=False),
         sa.Column(
@@ -620,10 +656,12 @@ def downgrade() -> None:
     op.drop_table("sessions")
     op.drop_index("ix_schedule_runs_created_at", table_name="schedule_runs")
     op.drop_table("schedule_runs")
+    op.drop_table("paused_queues")
     op.drop_index("uq_users_email", table_name="users")
     op.drop_table("users")
     op.drop_index("ix_schedules_next_slot", table_name="schedules")
     op.drop_table("schedules")
+    op.drop_table("processes")
     op.drop_index("ix_login_failures_last_failed_at", table_name="login_failures")
     op.drop_index("ix_login_failures_account", table_name="login_failures")
     op.drop_table("login_failures")

@@ -83,3 +83,17 @@ class DieArgs(JobArgs, kind="test.die"):
 @handler(DieArgs)
 async def die(_: RunningJob, __: DieArgs) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+class BulkArgs(JobArgs, kind="test.bulk", parent=True):
+    """Its children do the work."""
+
+
+class PartArgs(JobArgs, kind="test.part", max_attempts=1):
+    fails: bool = False
+
+
+@handler(PartArgs)
+async def part(_: RunningJob, args: PartArgs) -> None:
+    if args.fails:
+        raise Permanent("no_such_thing")

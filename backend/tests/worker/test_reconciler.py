@@ -169,3 +169,20 @@ async def test_without_redis_the_rows_are_put_in_order_all_the_same(settings, ad
     await reconciler.round()
     assert (await look(job_id)).state == "available"
     reconciler.close()
+
+
+async def test_a_paused_queue_is_neither_claimed_from_nor_topped_up(
+    reconciler, child, add, look, database, broker: Broker
+) -> None:
+    job_id = await add(EchoArgs())
+    async with database.transaction() as session:
+        await session.execute(text("INSERT INTO paused_queues (queue) VALUES ('default')"))
+    await reconciler.round()
+    assert broker.depths(["default"]) == {"default": 0}
+    assert not await asyncio.to_thread(child.run_next, "default")
+    async with database.transaction() as session:
+        await session.execute(text("DELETE FROM paused_queues"))
+    await reconciler.round()
+    assert broker.depths(["default"]) == {"default": 1}
+    assert await asyncio.to_thread(child.run_next, "default")
+    assert (await look(job_id)).state == "completed"
