@@ -14,6 +14,7 @@ import psutil
 import structlog
 
 from app import SERVICE_NAME, __version__
+from app.infra.circuits import Circuits
 from app.infra.redis import RedisUnavailable
 from app.kit.clock import utc_now
 from app.kit.lifecycle import Check
@@ -233,7 +234,9 @@ class HealthService:
         self._proof = None
         began = time.perf_counter()
         self._proof = await last_proof(self._line)
-        return {"query_ms": round((time.perf_counter() - began) * 1000, 2), **self._database.pool_figures()}
+        took = time.perf_counter() - began
+        self._metrics.observe_circuits(await Circuits(self._line.fetch).all())
+        return {"query_ms": round(took * 1000, 2), **self._database.pool_figures()}
 
     async def _check_workers(self) -> Mapping[str, object]:
         return self._recent(self._proof.workers if self._proof else None)

@@ -8,7 +8,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+    from app.infra.circuits import Circuit
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -33,6 +35,12 @@ class Metrics:
         self._health = Gauge(
             "taskapi_health_check_healthy", "1 where the check passes.", ("check",), registry=self.registry
         )
+        self._circuits = Gauge(
+            "taskapi_outgoing_circuit",
+            "1 for the state of a host that failed when it was called, until it answers again.",
+            ("host", "state"),
+            registry=self.registry,
+        )
         # What labels() costs for each request, paid once for each combination.
         self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
@@ -48,6 +56,12 @@ class Metrics:
 
     def observe_check(self, name: str, *, healthy: bool) -> None:
         self._health.labels(name).set(healthy)
+
+    def observe_circuits(self, circuits: Iterable[Circuit]) -> None:
+        """All that are known; what was known before and is not among them is well again."""
+        self._circuits.clear()
+        for circuit in circuits:
+            self._circuits.labels(circuit.host, circuit.state).set(1)
 
     def gauge(self, name: str, documentation: str, read: Callable[[], float]) -> None:
         """A figure that is read when the metrics are."""

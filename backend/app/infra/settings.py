@@ -124,12 +124,24 @@ class Settings(BaseSettings):
     storage_dir: str = Field("./var/files", description="The folder of stored files.")
     import_max_bytes: int = Field(50_000_000, ge=1024, description="The largest file taken by `POST /tasks/import`.")
 
+    # Calls to others
+    outgoing_ports: Annotated[list[int], NoDecode] = Field(
+        [80, 443], description="Ports that may be called, comma separated."
+    )
+    outgoing_timeout: float = Field(5.0, gt=0, description="Seconds that a call may take in all.")
+    outgoing_max_bytes: int = Field(65_536, ge=1024, description="Bytes of an answer that are read.")
+    outgoing_allowed_hosts: CommaSeparated = Field(
+        [],
+        description="`host:port`, comma separated, that may be called though private: for development and services of "
+        "your own.",
+    )
+
     # Keeping
     trash_retention_days: int = Field(30, ge=1, description="Days after which a deleted task is purged.")
 
     @field_validator(
         "allowed_hosts", "cors_origins", "trusted_proxies", "health_critical_checks", "worker_queues",
-        "previous_secret_keys", mode="before",
+        "previous_secret_keys", "outgoing_ports", "outgoing_allowed_hosts", mode="before",
     )  # fmt: skip
     @classmethod
     def _split(cls, value: object) -> object:

@@ -17,6 +17,7 @@ async def clean_up(job: RunningJob, _: CleanupArgs) -> dict[str, Any]:
         "sessions": await _in_batches(job, repository.SESSIONS),
         "login_failures": await _in_batches(job, repository.LOGIN_FAILURES),
         "schedule_runs": await _in_batches(job, repository.SCHEDULE_RUNS),
+        "outgoing_circuits": await _in_batches(job, repository.OUTGOING_CIRCUITS),
         "tasks": await _in_batches(job, repository.TRASH, days=job.settings.trash_retention_days),
     }
     deleted["jobs"] = sum([await prune_kind(job.database, kind) for kind in KINDS])

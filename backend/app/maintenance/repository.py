@@ -40,6 +40,14 @@ SCHEDULE_RUNS = Statement(
 """)
 )
 
+OUTGOING_CIRCUITS = Statement(
+    text("""
+    DELETE FROM outgoing_circuits WHERE host IN (
+        SELECT host FROM outgoing_circuits WHERE failed_at < now() - interval '1 day' LIMIT :batch)
+    RETURNING host
+""")
+)
+
 # Leaves first: a task goes when no subtask refers to it any more, its parent in the next batch.
 TRASH = Statement(
     text("""

@@ -6,6 +6,7 @@ from app.models.idempotency_key import IdempotencyKey
 from app.models.job import Job, JobEffect
 from app.models.label import Label
 from app.models.login_failure import LoginFailure
+from app.models.outgoing_circuit import OutgoingCircuit
 from app.models.paused_queue import PausedQueue
 from app.models.process import Process
 from app.models.project import Project, Section
@@ -25,6 +26,7 @@ __all__ = [
     "JobEffect",
     "Label",
     "LoginFailure",
+    "OutgoingCircuit",
     "PausedQueue",
     "Process",
     "Project",

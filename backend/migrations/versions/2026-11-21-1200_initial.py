@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
+
 from app.models.change import Xid8
-from sqlalchemy.dialects import postgresql
 
 revision = "0001"
 down_revision = None
@@ -83,6 +83,16 @@ def upgrade() -> None:
     )
     op.create_index("ix_login_failures_account", "login_failures", ["account"], unique=False)
     op.create_index("ix_login_failures_last_failed_at", "login_failures", ["last_failed_at"], unique=False)
+    op.create_table(
+        "outgoing_circuits",
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("failures", sa.SmallInteger(), nullable=False),
+        sa.Column("open_until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("trying", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("failed_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("host", name=op.f("pk_outgoing_circuits")),
+    )
+    op.create_index("ix_outgoing_circuits_failed_at", "outgoing_circuits", ["failed_at"], unique=False)
     op.create_table(
         "processes",
         sa.Column("id", sa.Text(), nullable=False),
@@ -662,6 +672,8 @@ def downgrade() -> None:
     op.drop_index("ix_schedules_next_slot", table_name="schedules")
     op.drop_table("schedules")
     op.drop_table("processes")
+    op.drop_index("ix_outgoing_circuits_failed_at", table_name="outgoing_circuits")
+    op.drop_table("outgoing_circuits")
     op.drop_index("ix_login_failures_last_failed_at", table_name="login_failures")
     op.drop_index("ix_login_failures_account", table_name="login_failures")
     op.drop_table("login_failures")

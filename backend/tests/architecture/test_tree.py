@@ -57,15 +57,15 @@ def test_the_tree_is_free_of(pattern: str, instead: str) -> None:
         (r"\bprint\(", "a log event"),
         (r"expire_on_commit=True|pool_pre_ping=True", "docs/adr/0002"),
         (
-            r"\bimport (requests|httpx|httpx2|aiohttp|urllib3)\b|from (requests|httpx|httpx2|aiohttp) ",
-            "one guarded client",
+            r"\b(import|from) (requests|httpx|httpx2|httpcore2|aiohttp|urllib3|urllib\.request|http\.client)\b",
+            "app.infra.http",
         ),
         (r"\b(pickle|marshal|shelve)\b|yaml\.load\(|\beval\(|\bexec\(", "JSON"),
     ],
 )
 def test_the_application_does_without(pattern: str, instead: str) -> None:
-    broker = BACKEND / "app" / "infra" / "broker.py"
-    sources = (path for path in files_below(BACKEND / "app", (".py",)) if path != broker)
+    doors = [BACKEND / "app" / "infra" / name for name in ("broker.py", "http.py")]
+    sources = (path for path in files_below(BACKEND / "app", (".py",)) if path not in doors)
     assert found_in(sources, pattern) == [], instead
 
 

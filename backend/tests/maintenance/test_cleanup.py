@@ -49,6 +49,19 @@ async def test_idempotency_keys_go_after_a_day(database: Database, settings) -> 
     assert await clean(database, settings) == {"idempotency_keys": 1}
 
 
+async def test_a_host_that_failed_is_forgotten_after_a_day(database: Database, settings) -> None:
+    async with database.transaction() as session:
+        for hours in (23, 25):
+            await session.execute(
+                text(
+                    "INSERT INTO outgoing_circuits (host, failures, open_until, failed_at)"
+                    " VALUES (:host, 1, now(), now() - make_interval(hours => :hours))"
+                ),
+                {"host": f"h{hours}:443", "hours": hours},
+            )
+    assert await clean(database, settings) == {"outgoing_circuits": 1}
+
+
 async def test_the_trash_is_emptied_after_its_retention_and_subtasks_go_with_their_parents(
     client, sign_up, app
 ) -> None:
