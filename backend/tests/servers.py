@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -108,3 +109,75 @@ def certificate(folder: Path, name: str) -> tuple[SSLContext, Path]:
     context = SSLContext(PROTOCOL_TLS_SERVER)
     context.load_cert_chain(public, private)
     return context, public
+
+
+@dataclass
+class SmtpServer:
+    """Takes messages, or answers a command as `replies` says: `{"RCPT": "550 5.1.1 nobody"}`. "CUT" hangs up."""
+
+    replies: dict[str, str] = field(default_factory=dict)
+    tls: SSLContext | None = None
+    extensions: tuple[str, ...] = ("8BITMIME",)
+    port: int = 0
+    messages: list[tuple[str, str, bytes]] = field(default_factory=list)
+    """Envelope sender, envelope recipient, data."""
+    commands: list[str] = field(default_factory=list)
+    encrypted: bool = False
+    signed_in: str = ""
+    taken: asyncio.Event = field(default_factory=asyncio.Event)
+    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        sender = recipient = ""
+        self.encrypted = False
+        if not await self._say(writer, "CONNECT", "220 loopback ready"):
+            return
+        while line := (await reader.readline()).decode().rstrip("\r\n"):
+            self.commands.append(line)
+            verb = line.split()[0].upper()
+            match verb:
+                case "EHLO":
+                    offered = [*self.extensions, *(["STARTTLS"] if self.tls and not self.encrypted else [])]
+                    usual = "".join(f"250-{name}\r\n" for name in ("loopback", *offered)) + "250 AUTH PLAIN"
+                case "STARTTLS":
+                    usual = "220 go on"
+                case "AUTH":
+                    usual, self.signed_in = "235 welcome", base64.b64decode(line.split()[2]).decode()
+                case "MAIL":
+                    usual, sender = "250 ok", line[len("MAIL FROM:<") :].split(">")[0]
+                case "RCPT":
+                    usual, recipient = "250 ok", line[len("RCPT TO:<") :].split(">")[0]
+                case "DATA":
+                    usual = "354 go on"
+                case "QUIT":
+                    usual = "221 bye"
+                case _:
+                    usual = "250 ok"
+            if not await self._say(writer, verb, usual):
+                return
+            if verb == "STARTTLS" and "STARTTLS" not in self.replies:
+                assert self.tls is not None
+                await writer.start_tls(self.tls)
+                self.encrypted = True
+            if verb == "DATA" and "DATA" not in self.replies:
+                data = await reader.readuntil(b"\r\n.\r\n")
+                self.messages.append((sender, recipient, data[:-3].replace(b"\r\n..", b"\r\n.")))
+                self.taken.set()
+                await self.may_answer.wait()
+                if not await self._say(writer, "END", "250 taken"):
+                    return
+
+    async def _say(self, writer: asyncio.StreamWriter, verb: str, usual: str) -> bool:
+        reply = self.replies.get(verb, usual)
+        if reply != "CUT":
+            writer.write(f"{reply}\r\n".encode())
+            await writer.drain()
+        return reply != "CUT"
+
+
+@asynccontextmanager
+async def smtp_server(tls: SSLContext | None = None, **replies: str) -> AsyncIterator[SmtpServer]:
+    server = SmtpServer(replies, tls)
+    server.may_answer.set()
+    async with listening(server.talk) as server.port:
+        yield server

@@ -34,7 +34,7 @@ from app.worker.reconciler import Duty
 
 log = structlog.get_logger(__name__)
 
-HANDLER_MODULES = ("app.worker.proof", "app.maintenance.jobs", "app.transfer.jobs", "app.calls.jobs")
+HANDLER_MODULES = ("app.worker.proof", "app.maintenance.jobs", "app.transfer.jobs", "app.calls.jobs", "app.mail.jobs")
 """Every module with handlers: what a worker can run is what these register."""
 _RECONCILER_STOP_SECONDS = 5
 _SOURCES = str(Path(__file__).parents[2])

@@ -7,6 +7,8 @@ from pydantic import Field, PostgresDsn, SecretStr, UrlConstraints, field_valida
 from pydantic_core import MultiHostUrl
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.kit.schema import Email
+
 KNOWN_SECRETS = frozenset({"secret", "changeme", "change-me", "password", "your-secret-key", "supersecret"})
 SECRET_MIN_BYTES = 32
 """256 bits: RFC 7518 3.2 asks for a key as long as the hash of HS256."""
@@ -123,6 +125,19 @@ class Settings(BaseSettings):
     # Stored files, imported lists
     storage_dir: str = Field("./var/files", description="The folder of stored files.")
     import_max_bytes: int = Field(50_000_000, ge=1024, description="The largest file taken by `POST /tasks/import`.")
+
+    # Mail
+    smtp_host: str | None = Field(
+        None, description="The mail server; without one, mail is written to `mail` in the folder of stored files."
+    )
+    smtp_port: int = Field(587, ge=1, le=65535, description="The mail server's port.")
+    smtp_username: str | None = Field(None, description="Signs in to the mail server; without one, nobody does.")
+    smtp_password: SecretStr | None = Field(None, description="The password for it.")
+    smtp_starttls: bool = Field(
+        True,
+        description="Whether the connection must be encrypted, with a certificate that counts, before mail is sent.",
+    )
+    mail_from: Email = Field("no-reply@localhost.localdomain", description="The address that mail comes from.")
 
     # Calls to others
     outgoing_ports: Annotated[list[int], NoDecode] = Field(

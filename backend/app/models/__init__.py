@@ -6,6 +6,7 @@ from app.models.idempotency_key import IdempotencyKey
 from app.models.job import Job, JobEffect
 from app.models.label import Label
 from app.models.login_failure import LoginFailure
+from app.models.mail_suppression import MailSuppression
 from app.models.outgoing_circuit import OutgoingCircuit
 from app.models.paused_queue import PausedQueue
 from app.models.process import Process
@@ -26,6 +27,7 @@ __all__ = [
     "JobEffect",
     "Label",
     "LoginFailure",
+    "MailSuppression",
     "OutgoingCircuit",
     "PausedQueue",
     "Process",

@@ -84,6 +84,15 @@ def upgrade() -> None:
     op.create_index("ix_login_failures_account", "login_failures", ["account"], unique=False)
     op.create_index("ix_login_failures_last_failed_at", "login_failures", ["last_failed_at"], unique=False)
     op.create_table(
+        "mail_suppressions",
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("job_id", sa.Uuid(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("reason IN ('refused', 'asked')", name=op.f("ck_mail_suppressions_reason")),
+        sa.PrimaryKeyConstraint("address", name=op.f("pk_mail_suppressions")),
+    )
+    op.create_table(
         "outgoing_circuits",
         sa.Column("host", sa.Text(), nullable=False),
         sa.Column("failures", sa.SmallInteger(), nullable=False),
@@ -674,6 +683,7 @@ def downgrade() -> None:
     op.drop_table("processes")
     op.drop_index("ix_outgoing_circuits_failed_at", table_name="outgoing_circuits")
     op.drop_table("outgoing_circuits")
+    op.drop_table("mail_suppressions")
     op.drop_index("ix_login_failures_last_failed_at", table_name="login_failures")
     op.drop_index("ix_login_failures_account", table_name="login_failures")
     op.drop_table("login_failures")

@@ -1,0 +1,1 @@
+"""Messages to people: one job each, so that each is tried by itself."""

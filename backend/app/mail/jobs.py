@@ -1,0 +1,70 @@
+"""The handler of `email.send`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import structlog
+
+from app.infra import smtp
+from app.mail import repository
+from app.mail.job_args import EmailArgs
+from app.mail.message import Message, compose
+from app.mail.templating import render
+from app.worker import Permanent, Retry, RunningJob, handler
+
+log = structlog.get_logger(__name__)
+
+
+@handler(EmailArgs)
+async def send_email(job: RunningJob, args: EmailArgs) -> dict[str, Any]:
+    """Once it is known that the server took the message, no attempt sends it again.
+
+    An attempt whose end nobody saw is repeated, and the reader's side may tell the two by their one `Message-ID`.
+    """
+    address = args.to.lower()
+    async with job.transaction() as session:
+        if await repository.is_suppressed(session, address):
+            return {"outcome": "suppressed"}
+        message = compose(job.id, job.settings.mail_from, args.to, render(args.template, args.values))
+        if await repository.has_effect(session, job.id, "sent"):
+            return _sent(message)
+        if not await job.effect(session, "begun"):
+            log.info("mail_may_come_twice", message_id=message.id)
+    try:
+        await _send(job, message)
+    except smtp.MailFailed as failure:
+        if not failure.permanent:
+            raise Retry(code=failure.code, message=failure.message) from None
+        if failure.address_refused:
+            async with job.transaction() as session:
+                await repository.suppress(session, address, "refused", job.id)
+        raise Permanent(failure.code, failure.message) from None
+    async with job.transaction() as session:
+        await job.effect(session, "sent")
+    return _sent(message)
+
+
+def _sent(message: Message) -> dict[str, Any]:
+    return {"outcome": "sent", "message_id": message.id}
+
+
+async def _send(job: RunningJob, message: Message) -> None:
+    """In a thread, and to its end: who stops waiting would not know whether the message has left."""
+    thread = asyncio.create_task(
+        asyncio.to_thread(
+            smtp.send,
+            job.settings,
+            sender=message.sender,
+            recipient=message.recipient,
+            data=message.data,
+            name=str(job.id),
+        )
+    )
+    while not thread.done():
+        try:
+            await asyncio.shield(thread)
+        except asyncio.CancelledError:
+            log.info("mail_is_leaving", message_id=message.id)
+    thread.result()

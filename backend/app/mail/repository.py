@@ -1,0 +1,29 @@
+"""All SQL of the room."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from sqlalchemy import exists, select
+from sqlalchemy.dialects.postgresql import insert
+
+from app.models import JobEffect, MailSuppression
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+
+async def is_suppressed(session: AsyncSession, address: str) -> bool:
+    return bool(await session.scalar(select(exists().where(MailSuppression.address == address))))
+
+
+async def suppress(session: AsyncSession, address: str, reason: str, job_id: UUID | None) -> None:
+    """An address that is there keeps its first reason."""
+    values = {"address": address, "reason": reason, "job_id": job_id}
+    await session.execute(insert(MailSuppression).values(values).on_conflict_do_nothing())
+
+
+async def has_effect(session: AsyncSession, job_id: UUID, key: str) -> bool:
+    found = exists().where(JobEffect.job_id == job_id, JobEffect.effect_key == key)
+    return bool(await session.scalar(select(found)))
