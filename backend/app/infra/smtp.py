@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
-import smtplib
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import aiosmtplib
 import structlog
+from aiosmtplib import SMTP, errors
 
 if TYPE_CHECKING:
     from app.infra.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-TIMEOUT = 10.0
-"""Seconds for each step of the conversation."""
-_OK = {250, 251}
+STEP_TIMEOUT = 10.0
+"""Seconds that the server may take for one answer."""
+TIMEOUT = 45.0
+"""Seconds for all of it."""
 _FOR_GOOD = 500
 _ENHANCED = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})\b")
 _MAILBOX_REFUSED = {550, 551, 553}
@@ -39,77 +42,83 @@ class MailFailed(Exception):
         """It is the recipient's address that is refused, for whatever message."""
 
 
-def send(settings: Settings, *, sender: str, recipient: str, data: bytes, name: str) -> None:
-    """Hands the message over; takes as long as the server does. Raises MailFailed.
+async def send(settings: Settings, *, sender: str, recipient: str, data: bytes, name: str) -> None:
+    """Hands the message over. Raises MailFailed.
 
     Without `SMTP_HOST` it becomes the file `name`.eml in the folder `mail` of the stored files.
     """
     if settings.smtp_host is None:
-        _keep(settings, data, name)
+        await asyncio.to_thread(_keep, settings, data, name)
         return
+    server = _server(settings, sender)
     try:
-        _converse(settings, settings.smtp_host, sender, recipient, data)
-    except smtplib.SMTPResponseException as error:
-        raise _judged("connection", error.smtp_code, error.smtp_error) from error
-    except smtplib.SMTPNotSupportedError as error:
-        raise MailFailed("smtp_not_offered", "The mail server offers no STARTTLS, or no sign-in") from error
+        async with asyncio.timeout(TIMEOUT):
+            await server.connect()
+            await _hand_over(server, sender, recipient, data)
+    except aiosmtplib.SMTPResponseException as error:
+        raise _judged(error) from error
     except ssl.SSLError as error:
         raise MailFailed("smtp_tls_failed", "The mail server's encryption or certificate does not hold") from error
-    except (smtplib.SMTPException, OSError) as error:
+    except (OSError, TimeoutError) as error:
         raise MailFailed("smtp_unreachable", f"The connection failed ({type(error).__name__})") from error
-
-
-def _converse(settings: Settings, host: str, sender: str, recipient: str, data: bytes) -> None:
-    # Its own name would be asked of the DNS, which may take long.
-    own_name = sender.rpartition("@")[2]
-    server = smtplib.SMTP(host, settings.smtp_port, local_hostname=own_name, timeout=TIMEOUT)
-    try:
-        if settings.smtp_starttls:
-            server.starttls(context=ssl.create_default_context())
-        if settings.smtp_username is not None and settings.smtp_password is not None:
-            server.login(settings.smtp_username, settings.smtp_password.get_secret_value())
-        server.ehlo_or_helo_if_needed()
-        _hand_over(server, sender, recipient, data)
+    except aiosmtplib.SMTPException as error:
+        raise MailFailed("smtp_not_offered", "The mail server offers no STARTTLS, or no sign-in") from error
     finally:
         # What it says now changes nothing any more.
-        with contextlib.suppress(smtplib.SMTPException, OSError):
-            server.quit()
+        with contextlib.suppress(aiosmtplib.SMTPException, OSError):
+            await server.quit(timeout=1)
         server.close()
 
 
-def _hand_over(server: smtplib.SMTP, sender: str, recipient: str, data: bytes) -> None:
-    options = []
-    if not (sender + recipient).isascii():
-        if not server.has_extn("smtputf8"):
-            raise MailFailed("smtputf8_not_offered", "The mail server takes ASCII addresses only", permanent=True)
-        options = ["SMTPUTF8"]
-        server.command_encoding = "utf-8"
-    _expect("MAIL", *server.mail(sender, options))
-    _expect("RCPT", *server.rcpt(recipient))
-    try:
-        _expect("DATA", *server.data(data))
-    except smtplib.SMTPDataError as error:
-        raise _judged("DATA", error.smtp_code, error.smtp_error) from error
+def _server(settings: Settings, sender: str) -> SMTP:
+    password = settings.smtp_password
+    return SMTP(
+        hostname=settings.smtp_host,
+        port=settings.smtp_port,
+        start_tls=settings.smtp_starttls,
+        tls_context=ssl.create_default_context() if settings.smtp_starttls else None,
+        username=settings.smtp_username,
+        password=password.get_secret_value() if password is not None else None,
+        # This machine's own name would be asked of the DNS, which may take long.
+        local_hostname=sender.rpartition("@")[2],
+        timeout=STEP_TIMEOUT,
+    )
 
 
-def _expect(step: str, code: int, said: bytes) -> None:
-    if code not in _OK:
-        raise _judged(step, code, said)
+async def _hand_over(server: SMTP, sender: str, recipient: str, data: bytes) -> None:
+    await server.ehlo()
+    if (sender + recipient).isascii():
+        await server.mail(sender)
+        await server.rcpt(recipient)
+    elif server.supports_extension("smtputf8"):
+        await server.mail(sender, options=["SMTPUTF8"], encoding="utf-8")
+        await server.rcpt(recipient, encoding="utf-8")
+    else:
+        raise MailFailed("smtputf8_not_offered", "The mail server takes ASCII addresses only", permanent=True)
+    await server.data(data)
 
 
-def _judged(step: str, code: int, said: bytes | str) -> MailFailed:
+_STEPS: dict[type[Exception], str] = {
+    errors.SMTPAuthenticationError: "AUTH",
+    errors.SMTPSenderRefused: "MAIL",
+    errors.SMTPRecipientRefused: "RCPT",
+    errors.SMTPDataError: "DATA",
+}
+
+
+def _judged(error: aiosmtplib.SMTPResponseException) -> MailFailed:
     """5yz is for good, 4yz and whatever is not SMTP may pass (RFC 5321 4.2.1)."""
-    text = said.decode(errors="replace") if isinstance(said, bytes) else said
-    enhanced = match[1] if (match := _ENHANCED.match(text)) else None
-    permanent = code >= _FOR_GOOD
+    step = _STEPS.get(type(error), "the connection")
+    enhanced = match[1] if (match := _ENHANCED.match(error.message)) else None
+    permanent = error.code >= _FOR_GOOD
     # RFC 3463: 5.1.x is about the address, 5.2.1 a mailbox that is switched off; 5.7.x is about us.
-    about_address = enhanced.startswith("5.1.") or enhanced == "5.2.1" if enhanced else code in _MAILBOX_REFUSED
-    log.warning("mail_refused", step=step, code=code, enhanced=enhanced, permanent=permanent)
+    is_address = enhanced.startswith("5.1.") or enhanced == "5.2.1" if enhanced else error.code in _MAILBOX_REFUSED
+    log.warning("mail_refused", step=step, code=error.code, enhanced=enhanced, permanent=permanent)
     return MailFailed(
         "mail_refused" if permanent else "mail_deferred",
-        f"The mail server answered {code}{f' {enhanced}' if enhanced else ''} to {step}",
+        f"The mail server answered {error.code}{f' {enhanced}' if enhanced else ''} to {step}",
         permanent=permanent,
-        address_refused=permanent and step == "RCPT" and about_address,
+        address_refused=permanent and step == "RCPT" and is_address,
     )
 
 

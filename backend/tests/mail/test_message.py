@@ -49,7 +49,9 @@ def test_no_subject_and_no_text_adds_a_header(subject: str, text: str) -> None:
     assert str(message["Subject"]).split() == content.subject.split()
 
 
-@pytest.mark.parametrize("break_", ["\n", "\r", "\r\n", "\r\n ", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"])
+@pytest.mark.parametrize(
+    "break_", ["\n", "\n\n", "\r", "\r\n", "\r\n ", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"]
+)
 def test_a_subject_is_one_line(break_: str) -> None:
     with pytest.raises(ValidationError) as refused:
         EmailArgs(

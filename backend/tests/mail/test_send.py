@@ -9,6 +9,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword
 from sqlalchemy import select, text
 from structlog.testing import capture_logs
 
@@ -62,7 +63,7 @@ async def test_a_message_reaches_the_server(send: Send) -> None:
     assert message["Message-ID"] == f"<{job.id}@localhost.localdomain>"
     assert message["Subject"] == "Hello"
     assert message.get_body(("plain",)).get_content().splitlines() == ["How do you do?", ".", "Bye"]
-    assert "How do you do?<br>" in message.get_body(("html",)).get_content()
+    assert "How do you do?" in message.get_body(("html",)).get_content()
     assert job.result == {"outcome": "sent", "message_id": f"<{job.id}@localhost.localdomain>"}
 
 
@@ -76,6 +77,42 @@ async def test_it_goes_encrypted_and_signed_in(send: Send, tmp_path: Path, monke
     assert server.signed_in == "\x00ada\x00opensesame"
     assert server.commands.index("STARTTLS") < next(n for n, c in enumerate(server.commands) if c.startswith("AUTH"))
     assert len(server.messages) == 1
+
+
+class Inbox:
+    def __init__(self) -> None:
+        self.envelopes: list[Envelope] = []
+
+    async def handle_DATA(self, _: object, __: object, envelope: Envelope) -> str:  # noqa: N802  aiosmtpd's name
+        self.envelopes.append(envelope)
+        return "250 taken"
+
+
+async def test_a_server_of_others_making_takes_it_too(
+    send: Send, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls, trusted = certificate(tmp_path, "localhost")
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    inbox, loop = Inbox(), asyncio.get_running_loop()
+
+    def serve() -> SMTP:
+        return SMTP(
+            inbox, loop=loop, tls_context=tls, require_starttls=True, auth_required=True, hostname="localhost",
+            authenticator=lambda *rest: AuthResult(
+                success=rest[-1] == LoginPassword(b"ada", b"opensesame"), handled=False
+            ),
+        )  # fmt: skip
+
+    listener = await loop.create_server(serve, "127.0.0.1", 0)
+    async with listener:
+        server = SmtpServer(port=listener.sockets[0].getsockname()[1])
+        job = await send(server, smtp_starttls=True, smtp_username="ada", smtp_password=secret("opensesame"))
+        other = await send(server, smtp_starttls=True, smtp_username="ada", smtp_password=secret("wrong"))
+    assert job.state == "completed", job.errors
+    [envelope] = inbox.envelopes
+    assert envelope.rcpt_tos == ["Grace@example.com"]
+    assert f"Message-ID: <{job.id}@localhost.localdomain>".encode() in envelope.content
+    assert (other.state, other.errors[0]["message"]) == ("discarded", "The mail server answered 535 5.7.8 to AUTH")
 
 
 def secret(value: str) -> object:
