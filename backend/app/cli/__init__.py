@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from app.cli.mail import mail
 from app.cli.users import users
 
 main = typer.Typer(
@@ -16,6 +17,7 @@ main = typer.Typer(
     pretty_exceptions_enable=False,
 )
 main.add_typer(users, name="users")
+main.add_typer(mail, name="mail")
 
 
 @main.command()

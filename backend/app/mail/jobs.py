@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from app.infra import smtp
-from app.mail import repository
+from app.mail import repository, service
 from app.mail.job_args import EmailArgs
 from app.mail.message import Message, compose
 from app.mail.templating import render
@@ -23,9 +23,8 @@ async def send_email(job: RunningJob, args: EmailArgs) -> dict[str, Any]:
 
     An attempt whose end nobody saw is repeated, and the reader's side may tell the two by their one `Message-ID`.
     """
-    address = args.to.lower()
     async with job.transaction() as session:
-        if await repository.is_suppressed(session, address):
+        if await service.is_suppressed(session, args.to):
             return {"outcome": "suppressed"}
         message = compose(job.id, job.settings.mail_from, args.to, render(args.template, args.values))
         if await repository.has_effect(session, job.id, "sent"):
@@ -39,7 +38,7 @@ async def send_email(job: RunningJob, args: EmailArgs) -> dict[str, Any]:
             raise Retry(code=failure.code, message=failure.message) from None
         if failure.address_refused:
             async with job.transaction() as session:
-                await repository.suppress(session, address, "refused", job.id)
+                await service.suppress(session, args.to, "refused", job.id)
         raise Permanent(failure.code, failure.message) from None
     async with job.transaction() as session:
         await job.effect(session, "sent")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import exists, select
+from sqlalchemy import delete, exists, select
 from sqlalchemy.dialects.postgresql import insert
 
 from app.models import JobEffect, MailSuppression
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy.ext.asyncio import AsyncSession
 
 
@@ -22,6 +24,15 @@ async def suppress(session: AsyncSession, address: str, reason: str, job_id: UUI
     """An address that is there keeps its first reason."""
     values = {"address": address, "reason": reason, "job_id": job_id}
     await session.execute(insert(MailSuppression).values(values).on_conflict_do_nothing())
+
+
+async def allow(session: AsyncSession, address: str) -> bool:
+    gone = delete(MailSuppression).where(MailSuppression.address == address).returning(MailSuppression.address)
+    return await session.scalar(gone) is not None
+
+
+async def suppressions(session: AsyncSession) -> Sequence[MailSuppression]:
+    return (await session.scalars(select(MailSuppression).order_by(MailSuppression.address))).all()
 
 
 async def has_effect(session: AsyncSession, job_id: UUID, key: str) -> bool:
