@@ -30,6 +30,7 @@ from app.infra.storage import Storage
 from app.jobs import router as jobs
 from app.kit.pagination import CursorCodec
 from app.labels import router as labels
+from app.mailings import router as mailings
 from app.projects import router as projects
 from app.tasks import router as tasks
 from app.transfer import router as transfer
@@ -107,7 +108,7 @@ def _make_parts(app: FastAPI, settings: Settings) -> None:
 
 def _add_routes(app: FastAPI, settings: Settings) -> None:
     # Health first, so that nothing that comes after can take the probes' paths.
-    for room in (health, auth, projects, labels, transfer, tasks, jobs):
+    for room in (health, auth, projects, labels, transfer, tasks, jobs, mailings):
         app.include_router(room.router)
     if settings.docs_enabled:
         docs.add_pages(app)

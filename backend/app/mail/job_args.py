@@ -4,7 +4,7 @@ import unicodedata
 from datetime import timedelta
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.kit.schema import Email, Text
@@ -20,6 +20,7 @@ def one_line(value: str) -> str:
     return value
 
 
+Subject = Annotated[str, Text(200, min_length=1, blank=False), AfterValidator(one_line)]
 Body = Annotated[str, Text(32_768)]
 
 
@@ -34,21 +35,30 @@ class EmailArgs(
     backoff_cap=3600.0,
     retention=timedelta(days=30),
 ):
-    """Sends one message to one address: a template with its values.
+    """Sends one message to one address: a template with its values, or, without one, what its `email.bulk` parent says.
 
     A 4xx of the mail server and a lost connection are tried again; a 5xx discards the job, and where it is about the
     address itself, that gets no more mail. `Message-ID` is made from the job's id, the same on every attempt.
     """
 
     to: Email
-    template: Annotated[str, Text(50)]
+    template: Annotated[str, Text(50)] | None = None
     values: Annotated[dict[str, Body], Field(max_length=20)] = Field({})
 
     @model_validator(mode="after")
     def _template_takes_the_values(self) -> Self:
-        if self.template not in names():
+        if self.template is not None and self.template not in names():
             raise PydanticCustomError("unknown_template", "There is no such template")
-        if fields_of(self.template) != set(self.values):
+        if set(self.values) != (fields_of(self.template) if self.template is not None else set()):
             raise PydanticCustomError("template_values", "The values are not those that the template takes")
-        one_line(render(self.template, self.values).subject)
+        if self.template is not None:
+            one_line(render(self.template, self.values).subject)
         return self
+
+
+class BulkEmailArgs(JobArgs, kind="email.bulk", queue="email", parent=True, retention=timedelta(days=30)):
+    """The same message to many: a child, `email.send`, for each recipient. Without `html` that is made of the text."""
+
+    subject: Subject
+    text: Body
+    html: Body | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -11,8 +11,11 @@ from app.infra import smtp
 from app.mail import repository, service
 from app.mail.job_args import EmailArgs
 from app.mail.message import Message, compose
-from app.mail.templating import render
+from app.mail.templating import Content, render
 from app.worker import Permanent, Retry, RunningJob, handler
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +29,7 @@ async def send_email(job: RunningJob, args: EmailArgs) -> dict[str, Any]:
     async with job.transaction() as session:
         if await service.is_suppressed(session, args.to):
             return {"outcome": "suppressed"}
-        message = compose(job.id, job.settings.mail_from, args.to, render(args.template, args.values))
+        message = compose(job.id, job.settings.mail_from, args.to, await _content(session, job, args))
         if await repository.has_effect(session, job.id, "sent"):
             return _sent(message)
         if not await job.effect(session, "begun"):
@@ -47,6 +50,17 @@ async def send_email(job: RunningJob, args: EmailArgs) -> dict[str, Any]:
 
 def _sent(message: Message) -> dict[str, Any]:
     return {"outcome": "sent", "message_id": message.id}
+
+
+async def _content(session: AsyncSession, job: RunningJob, args: EmailArgs) -> Content:
+    if args.template is not None:
+        return render(args.template, args.values)
+    said = await repository.args_of_parent(session, job.id)
+    if said is None:
+        raise Permanent("content_gone", "The message says nothing: it has neither a template nor a parent")
+    if said["html"] is not None:
+        return Content(said["subject"], said["text"], said["html"])
+    return render("message", {"subject": said["subject"], "text": said["text"]})
 
 
 async def _send(job: RunningJob, message: Message) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import delete, exists, select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import aliased
 
-from app.models import JobEffect, MailSuppression
+from app.models import Job, JobEffect, MailSuppression
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,11 @@ async def allow(session: AsyncSession, address: str) -> bool:
 
 async def suppressions(session: AsyncSession) -> Sequence[MailSuppression]:
     return (await session.scalars(select(MailSuppression).order_by(MailSuppression.address))).all()
+
+
+async def args_of_parent(session: AsyncSession, job_id: UUID) -> dict[str, Any] | None:
+    parent = aliased(Job)
+    return await session.scalar(select(parent.args).join(Job, Job.parent_id == parent.id).where(Job.id == job_id))
 
 
 async def has_effect(session: AsyncSession, job_id: UUID, key: str) -> bool:
