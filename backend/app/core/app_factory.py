@@ -14,6 +14,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from app import __version__
 from app.auth import router as auth
 from app.core import docs, exception_handlers, openapi
+from app.core.celery_app import load_kinds
 from app.core.lifecycle import AppLifecycleManager
 from app.core.middleware import HttpMiddleware
 from app.core.schema_gate import SchemaGate
@@ -32,6 +33,7 @@ from app.kit.pagination import CursorCodec
 from app.labels import router as labels
 from app.mailings import router as mailings
 from app.projects import router as projects
+from app.schedules import router as schedules
 from app.tasks import router as tasks
 from app.transfer import router as transfer
 from app.web.rate_limits import RateLimiter
@@ -70,6 +72,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=openapi.operation_id,
         lifespan=_lifespan,
     )
+    load_kinds()
     _make_parts(app, settings)
     _add_routes(app, settings)
     openapi.install(app)
@@ -108,7 +111,7 @@ def _make_parts(app: FastAPI, settings: Settings) -> None:
 
 def _add_routes(app: FastAPI, settings: Settings) -> None:
     # Health first, so that nothing that comes after can take the probes' paths.
-    for room in (health, auth, projects, labels, transfer, tasks, jobs, mailings):
+    for room in (health, auth, projects, labels, transfer, tasks, jobs, schedules, mailings):
         app.include_router(room.router)
     if settings.docs_enabled:
         docs.add_pages(app)

@@ -9,7 +9,7 @@ import structlog
 from celery.beat import Scheduler
 
 from app.infra.broker import Broker, BrokerError
-from app.schedules import service
+from app.schedules import clock
 from app.schedules.builtin import BUILT_IN
 from app.worker.line import Line
 
@@ -42,11 +42,11 @@ class DatabaseScheduler(Scheduler):
 
     async def _tick(self) -> float:
         if not self._in_line:
-            await service.put_built_in(self._line.fetch, BUILT_IN)
+            await clock.put_built_in(self._line.fetch, BUILT_IN)
             self._in_line = True
-        if tokens := await service.handle_due(self._line.fetch):
+        if tokens := await clock.tick(self._line.fetch):
             self._announce(tokens)
-        seconds = await service.seconds_to_next(self._line.fetch)
+        seconds = await clock.seconds_to_next(self._line.fetch)
         return _LONGEST_PAUSE if seconds is None else min(_LONGEST_PAUSE, max(0.05, seconds))
 
     def _announce(self, tokens: dict[str, int]) -> None:
@@ -59,8 +59,13 @@ class DatabaseScheduler(Scheduler):
         return False
 
     def close(self) -> None:
-        self._line.close()
-        self._loop.close()
+        """Celery's signal handler calls this too, in the middle of a tick, where an error would stand in for the end
+        that it is about to raise; it comes again when the tick has ended.
+        """
+        if not (self._loop.is_running() or self._loop.is_closed()):
+            self._line.close()
+            self._loop.run_until_complete(asyncio.sleep(0))  # the socket goes in a pass of the loop
+            self._loop.close()
 
     @property
     def info(self) -> str:

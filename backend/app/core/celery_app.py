@@ -40,6 +40,12 @@ _RECONCILER_STOP_SECONDS = 5
 _SOURCES = str(Path(__file__).parents[2])
 
 
+def load_kinds(modules: Sequence[str] = HANDLER_MODULES) -> None:
+    """Makes every kind with its handler known to this process."""
+    for module in modules:
+        importlib.import_module(module)
+
+
 class Shutdown:
     """When running jobs are to be given back; one word of memory that the pool's processes share with their parent."""
 
@@ -180,8 +186,7 @@ class TaskApi(Celery):
 
     def load_handlers(self) -> None:
         """Raises ValueError for a kind without a handler, which would wait for ever."""
-        for module in self._handler_modules:
-            importlib.import_module(module)
+        load_kinds(self._handler_modules)
 
     def _configure(self, **_: Any) -> None:
         self.load_handlers()

@@ -35,7 +35,8 @@ LOGIN_FAILURES = Statement(
 SCHEDULE_RUNS = Statement(
     text("""
     DELETE FROM schedule_runs WHERE (schedule_id, slot) IN (
-        SELECT schedule_id, slot FROM schedule_runs WHERE created_at < now() - interval '7 days' LIMIT :batch)
+        SELECT schedule_id, slot FROM schedule_runs
+        WHERE created_at < now() - interval '7 days' AND outcome <> 'queued' LIMIT :batch)
     RETURNING slot
 """)
 )

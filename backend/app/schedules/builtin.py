@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class BuiltIn:
+    """A kind that needs no args, and either an interval or a cron expression; the rest as in `models.Schedule`."""
+
     name: str
     kind: str
-    interval_seconds: int
+    interval_seconds: int | None = None
+    cron: str | None = None
+    time_zone: str = "UTC"
+    jitter_seconds: int = 0
+    misfire: str = "run_once"
+    overlap: str = "skip"
+
+    def timing(self) -> dict[str, Any]:
+        """The columns that an operator may change."""
+        return {
+            "interval_seconds": self.interval_seconds,
+            "cron": self.cron,
+            "rrule": None,
+            "starts_at": None,
+            "time_zone": self.time_zone,
+            "jitter_seconds": self.jitter_seconds,
+        }
 
 
 BUILT_IN = (

@@ -40,6 +40,10 @@ class JobArgs(StrictModel):
     version: ClassVar[int] = 1
     parent: ClassVar[bool] = False
     """Has no handler: it runs while its children do, and ends as they did. Made by `enqueue_parent`."""
+    schedulable: ClassVar[bool] = False
+    """Whether users may make schedules of it. Its handler then keeps to `job.workspace_id` and to what `job.created_by`
+    may do there: the args are whatever that person wrote.
+    """
 
     def __init_subclass__(cls, **declared: Any) -> None:
         """Takes the class variables above as keywords. Raises ValueError for a kind that exists, an unknown queue."""
