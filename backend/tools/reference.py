@@ -23,7 +23,7 @@ import app
 from app.core.app_factory import create_app
 from app.infra.settings import Settings
 from app.kit.errors import AppError
-from app.schedules.builtin import BUILT_IN
+from app.schedules.builtin import BUILT_IN, BuiltIn
 from app.worker.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def all_kinds() -> list[type[JobArgs]]:
 
 
 def _kind_section(kind: type[JobArgs]) -> str:
-    schedules = [f"every {one.interval_seconds} s (`{one.name}`)" for one in BUILT_IN if one.kind == kind.kind]
+    schedules = [f"{_when(one)} (`{one.name}`)" for one in BUILT_IN if one.kind == kind.kind]
     facts = [
         ("Queue", f"`{kind.queue}`"),
         ("Priority", f"{kind.priority} (0 first, 9 last)"),
@@ -197,12 +197,19 @@ def _kind_section(kind: type[JobArgs]) -> str:
         ("Kept", _span(kind.retention)),
         ("Version of the args", str(kind.version)),
         *(("Schedule", schedule) for schedule in schedules),
+        *([("Schedules", "people may make schedules of it")] if kind.schedulable else []),
     ]
     section = f"\n## `{kind.kind}`\n\n{inspect.getdoc(kind)}\n\n{_table(('', ''), facts)}"
     if not kind.model_fields:
         return section
     args = [(f"`{name}`", _type_of(info), info.description or "") for name, info in kind.model_fields.items()]
     return f"{section}\n{_table(('Arg', 'Type', 'What it is'), args)}"
+
+
+def _when(schedule: BuiltIn) -> str:
+    if schedule.interval_seconds is not None:
+        return f"every {schedule.interval_seconds} s"
+    return f"`{schedule.cron}` in {schedule.time_zone}"
 
 
 def _span(time: timedelta) -> str:

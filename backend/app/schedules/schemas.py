@@ -44,7 +44,8 @@ Rrule = Annotated[
     Field(description="A rule of RFC 5545 (3.3.10), not more often than MINUTELY: `FREQ=MONTHLY;BYDAY=-1FR`."),
 ]
 StartsAt = Annotated[
-    Instant, Field(description="No slot is earlier. For `rrule` it is DTSTART; now, where it is left out.")
+    Instant,
+    Field(description="No slot is earlier; whole seconds. For `rrule` it is DTSTART; now, where it is left out."),
 ]
 Jitter = Annotated[
     int,

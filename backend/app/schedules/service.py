@@ -209,10 +209,12 @@ def _timing(fields: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         pointer = f"/{given[1]}" if given else "/cron"
         raise invalid(pointer, "one_rule", f"A schedule has one of {', '.join(_RULES)}")
     starts_at = timing["starts_at"]
-    if starts_at is None and timing["rrule"] is not None:
-        timing["starts_at"] = now.replace(second=0, microsecond=0)
-    elif starts_at is not None and abs(starts_at - now) > _START_RANGE:
+    if starts_at is None:
+        timing["starts_at"] = None if timing["rrule"] is None else now.replace(second=0, microsecond=0)
+    elif abs(starts_at - now) > _START_RANGE:
         raise invalid("/starts_at", "out_of_range", "A schedule starts within ten years from now, or of the past")
+    else:
+        timing["starts_at"] = starts_at.replace(microsecond=0)
     return timing
 
 

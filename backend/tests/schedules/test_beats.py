@@ -217,7 +217,7 @@ async def test_a_signal_in_the_middle_of_a_tick_is_not_lost(settings: Settings, 
     await asyncio.to_thread(scheduler.tick)
     assert problems == []
     assert await rows("SELECT count(*) FROM schedules") == [(len(BUILT_IN),)]
-    scheduler.close()
+    await asyncio.to_thread(scheduler.close)
     assert scheduler._loop.is_closed()
 
 
