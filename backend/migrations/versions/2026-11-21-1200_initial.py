@@ -120,28 +120,6 @@ def upgrade() -> None:
         postgresql_with={"fillfactor": 50},
     )
     op.create_table(
-        "schedules",
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("args", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False),
-        sa.Column("interval_seconds", sa.Integer(), nullable=True),
-        sa.Column("time_zone", sa.Text(), server_default="UTC", nullable=False),
-        sa.Column("misfire", sa.Text(), server_default="run_once", nullable=False),
-        sa.Column("overlap", sa.Text(), server_default="skip", nullable=False),
-        sa.Column("paused_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("next_slot", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("built_in", sa.Boolean(), server_default=sa.text("false"), nullable=False),
-        sa.Column("version", sa.Integer(), server_default="1", nullable=False),
-        sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.CheckConstraint("misfire IN ('skip', 'run_once', 'catch_up')", name=op.f("ck_schedules_misfire")),
-        sa.CheckConstraint("overlap IN ('skip', 'allow')", name=op.f("ck_schedules_overlap")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_schedules")),
-        sa.UniqueConstraint("name", name=op.f("uq_schedules_name")),
-    )
-    op.create_index("ix_schedules_next_slot", "schedules", ["next_slot"], unique=False)
-    op.create_table(
         "users",
         sa.Column("email", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=True),
@@ -167,22 +145,6 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("queue", name=op.f("pk_paused_queues")),
     )
-    op.create_table(
-        "schedule_runs",
-        sa.Column("schedule_id", sa.Uuid(), nullable=False),
-        sa.Column("slot", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("outcome", sa.Text(), nullable=False),
-        sa.Column("job_id", sa.Uuid(), nullable=True),
-        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.CheckConstraint(
-            "outcome IN ('enqueued', 'skipped_overlap', 'missed')", name=op.f("ck_schedule_runs_outcome")
-        ),
-        sa.ForeignKeyConstraint(
-            ["schedule_id"], ["schedules.id"], name=op.f("fk_schedule_runs_schedule_id"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("schedule_id", "slot", name=op.f("pk_schedule_runs")),
-    )
-    op.create_index("ix_schedule_runs_created_at", "schedule_runs", ["created_at"], unique=False)
     op.create_table(
         "sessions",
         sa.Column("user_id", sa.Uuid(), nullable=False),
@@ -364,6 +326,47 @@ def upgrade() -> None:
         "uq_projects_inbox", "projects", ["workspace_id"], unique=True, postgresql_where=sa.text("is_inbox")
     )
     op.create_table(
+        "schedules",
+        sa.Column("workspace_id", sa.Uuid(), nullable=True),
+        sa.Column("created_by", sa.Uuid(), nullable=True),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("args", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=False),
+        sa.Column("cron", sa.Text(), nullable=True),
+        sa.Column("interval_seconds", sa.Integer(), nullable=True),
+        sa.Column("rrule", sa.Text(), nullable=True),
+        sa.Column("starts_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("time_zone", sa.Text(), server_default="UTC", nullable=False),
+        sa.Column("jitter_seconds", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("misfire", sa.Text(), server_default="run_once", nullable=False),
+        sa.Column("overlap", sa.Text(), server_default="skip", nullable=False),
+        sa.Column("paused_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("next_slot", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("built_in", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("retimed", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("version", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("misfire IN ('skip', 'run_once', 'catch_up')", name=op.f("ck_schedules_misfire")),
+        sa.CheckConstraint("overlap IN ('skip', 'queue', 'allow')", name=op.f("ck_schedules_overlap")),
+        sa.CheckConstraint("built_in = (workspace_id IS NULL)", name=op.f("ck_schedules_built_in")),
+        sa.CheckConstraint("num_nonnulls(cron, interval_seconds, rrule) = 1", name=op.f("ck_schedules_one_rule")),
+        sa.CheckConstraint("rrule IS NULL OR starts_at IS NOT NULL", name=op.f("ck_schedules_rrule_start")),
+        sa.ForeignKeyConstraint(
+            ["created_by"], ["users.id"], name=op.f("fk_schedules_created_by"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["workspace_id"], ["workspaces.id"], name=op.f("fk_schedules_workspace_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_schedules")),
+    )
+    op.create_index("ix_schedules_next_slot", "schedules", ["next_slot"], unique=False)
+    op.create_index(
+        "uq_schedules_built_in", "schedules", ["name"], unique=True, postgresql_where=sa.text("workspace_id IS NULL")
+    )
+    op.create_index("uq_schedules_name", "schedules", ["workspace_id", "name"], unique=True)
+    op.create_table(
         "stored_files",
         sa.Column("workspace_id", sa.Uuid(), nullable=False),
         sa.Column("created_by", sa.Uuid(), nullable=True),
@@ -409,6 +412,31 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_job_effects_job_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "effect_key", name=op.f("pk_job_effects")),
+    )
+    op.create_table(
+        "schedule_runs",
+        sa.Column("schedule_id", sa.Uuid(), nullable=False),
+        sa.Column("slot", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("outcome", sa.Text(), nullable=False),
+        sa.Column("slots", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("job_id", sa.Uuid(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint(
+            "outcome IN ('enqueued', 'queued', 'skipped_overlap', 'missed', 'paused', 'triggered', 'owner_gone', 'invalid_args')",
+            name=op.f("ck_schedule_runs_outcome"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["schedule_id"], ["schedules.id"], name=op.f("fk_schedule_runs_schedule_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("schedule_id", "slot", name=op.f("pk_schedule_runs")),
+    )
+    op.create_index("ix_schedule_runs_created_at", "schedule_runs", ["created_at"], unique=False)
+    op.create_index(
+        "ix_schedule_runs_queued",
+        "schedule_runs",
+        ["schedule_id", "slot"],
+        unique=False,
+        postgresql_where=sa.text("outcome = 'queued'"),
     )
     op.create_table(
         "sections",
@@ -637,11 +665,18 @@ def downgrade() -> None:
     op.drop_table("tasks")
     op.drop_index("ix_sections_project_id", table_name="sections")
     op.drop_table("sections")
+    op.drop_index("ix_schedule_runs_queued", table_name="schedule_runs", postgresql_where=sa.text("outcome = 'queued'"))
+    op.drop_index("ix_schedule_runs_created_at", table_name="schedule_runs")
+    op.drop_table("schedule_runs")
     op.drop_table("job_effects")
     op.drop_index("ix_workspace_members_user_id", table_name="workspace_members")
     op.drop_table("workspace_members")
     op.drop_index("ix_stored_files_workspace_id", table_name="stored_files")
     op.drop_table("stored_files")
+    op.drop_index("uq_schedules_name", table_name="schedules")
+    op.drop_index("uq_schedules_built_in", table_name="schedules", postgresql_where=sa.text("workspace_id IS NULL"))
+    op.drop_index("ix_schedules_next_slot", table_name="schedules")
+    op.drop_table("schedules")
     op.drop_index("uq_projects_inbox", table_name="projects", postgresql_where=sa.text("is_inbox"))
     op.drop_index("ix_projects_workspace_id", table_name="projects")
     op.drop_table("projects")
@@ -673,13 +708,9 @@ def downgrade() -> None:
     op.drop_index("ix_sessions_user_id", table_name="sessions")
     op.drop_index("ix_sessions_expires_at", table_name="sessions")
     op.drop_table("sessions")
-    op.drop_index("ix_schedule_runs_created_at", table_name="schedule_runs")
-    op.drop_table("schedule_runs")
     op.drop_table("paused_queues")
     op.drop_index("uq_users_email", table_name="users")
     op.drop_table("users")
-    op.drop_index("ix_schedules_next_slot", table_name="schedules")
-    op.drop_table("schedules")
     op.drop_table("processes")
     op.drop_index("ix_outgoing_circuits_failed_at", table_name="outgoing_circuits")
     op.drop_table("outgoing_circuits")
