@@ -255,7 +255,7 @@ def _normalised(scope: Scope) -> Scope:
     """`HEAD` is routed as `GET`, `/tasks/` as `/tasks`. The server's own scope keeps its method: it frames by that."""
     path: str = scope["path"]
     if scope["method"] == "HEAD":
-        scope = {**scope, "method": "GET"}
+        scope = {**scope, "method": "GET", "taskapi.head": True}
     if len(path) > 1 and path[-1] == "/":
         scope["path"] = path.rstrip("/") or "/"
     return scope

@@ -56,6 +56,15 @@ async def authenticate(request: Request) -> Caller:
     return caller
 
 
+async def is_signed_in(request: Request) -> bool:
+    """Whether the token still counts: for answers that go on after the request was let in."""
+    try:
+        await authenticate(request)
+    except Unauthenticated:
+        return False
+    return True
+
+
 def _authorization(request: Request) -> bytes | None:
     # The middleware refuses a request with two of them.
     for name, value in request.scope["headers"]:

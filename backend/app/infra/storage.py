@@ -41,6 +41,16 @@ class Storage:
         """The whole file. Raises FileNotFoundError."""
         return bytes(await (await obstore.get_async(self._store, key)).bytes_async())
 
+    async def stream(self, key: str) -> AsyncIterator[bytes]:
+        """The file in pieces of about `CHUNK` bytes. Raises FileNotFoundError before the first one is asked for."""
+        found = await obstore.get_async(self._store, key)
+
+        async def pieces() -> AsyncIterator[bytes]:
+            async for piece in found.stream(min_chunk_size=CHUNK):
+                yield bytes(piece)
+
+        return pieces()
+
     async def delete(self, key: str) -> None:
         """A file that is gone already stays so."""
         try:

@@ -1,8 +1,16 @@
-from app.kit.errors import Conflict
+from app.kit.errors import Conflict, NotFound
 
 
 class JobEnded(Conflict):
     code, title = "job_ended", "The job has ended already"
+
+
+class JobNotEnded(Conflict):
+    code, title = "job_not_ended", "The job has not ended yet"
+
+
+class JobWithoutResult(NotFound):
+    code, title = "job_without_result", "The job has no result"
 
 
 class JobNotDiscarded(Conflict):

@@ -46,10 +46,12 @@ def _any_of(column: Any, name: str) -> Any:
 
 
 _PARENT = bindparam("parent_id", type_=Uuid())
+_SINCE = bindparam("since", type_=DateTime(timezone=True))
 _MINE = select(*_COLUMNS).where(
     _j.created_by == _OWNER,
     *(_any_of(_j[name], f"{name}s") for name in ("kind", "state", "queue")),
     or_(_PARENT.is_(None), _j.parent_id == _PARENT),
+    or_(_SINCE.is_(None), _j.created_at >= _SINCE),
 )
 _KEYS = [Key("created_at", _j.created_at, _j.created_at, DateTime(timezone=True)), Key("id", _j.id, _j.id, Uuid())]
 

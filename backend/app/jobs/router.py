@@ -1,17 +1,27 @@
 """`/jobs` over HTTP."""
 
-from typing import Annotated
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic_core import to_json
 
 from app.identity.caller import Caller
-from app.identity.dependencies import CurrentCaller
+from app.identity.dependencies import CurrentCaller, is_signed_in
+from app.infra.work import Work
 from app.jobs import service
-from app.jobs.schemas import JOB, JOB_PAGE, JobOut, JobPage, JobQuery
+from app.jobs.dependencies import DrainingDep, StorageDep
+from app.jobs.errors import JobWithoutResult
+from app.jobs.events import follow, has_ended, version_of
+from app.jobs.schemas import JOB, JOB_PAGE, JobOut, JobPage, JobQuery, shown
+from app.web import event_stream
+from app.web.downloads import attachment
 from app.web.responses import json_answer
-from app.web.routing import Route
-from app.web.session import CursorsDep, SessionDep, WorkDep
+from app.web.routing import Route, no_deadline
+from app.web.session import CursorsDep, DatabaseDep, SessionDep, WorkDep
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=Route)
 
@@ -31,16 +41,70 @@ async def list_jobs(
 @router.get("/{job_id:uuid}", response_model=JobOut, summary="Read a job")
 async def read_job(caller: CurrentCaller, job_id: UUID, work: WorkDep) -> Response:
     """How far the work is, and once it has ended its result, or the errors of its attempts."""
-    return json_answer(JOB, await service.get(work, _owner(caller), job_id))
+    return json_answer(JOB, shown(await service.get(work, _owner(caller), job_id)))
 
 
 @router.post("/{job_id:uuid}/cancel", response_model=JobOut, summary="Cancel a job")
 async def cancel_job(caller: CurrentCaller, job_id: UUID, work: WorkDep) -> Response:
     """A waiting job is cancelled at once. A running one is asked to stop, and shows `cancel_requested_at` meanwhile."""
-    return json_answer(JOB, await service.cancel(work, _owner(caller), job_id))
+    return json_answer(JOB, shown(await service.cancel(work, _owner(caller), job_id)))
 
 
 @router.post("/{job_id:uuid}/retry", response_model=JobOut, summary="Try a discarded job again")
 async def retry_job(caller: CurrentCaller, job_id: UUID, session: SessionDep) -> Response:
     """With all its attempts before it; the errors of the former ones stay."""
-    return json_answer(JOB, await service.retry(session, _owner(caller), job_id))
+    return json_answer(JOB, shown(await service.retry(session, _owner(caller), job_id)))
+
+
+_RESULT: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The file, as an attachment; else what the kind promises, as JSON",
+        "content": {
+            "application/json": {"schema": {"type": "object"}, "example": {"imported": 480}},
+            "application/octet-stream": {"schema": {"type": "string"}, "example": "..."},
+        },
+    }
+}
+
+
+@router.get("/{job_id:uuid}/result", response_class=Response, responses=_RESULT, summary="Fetch the result of a job")
+@no_deadline
+async def read_job_result(
+    caller: CurrentCaller, job_id: UUID, work: WorkDep, storage: StorageDep, request: Request
+) -> Response:
+    """The file that the job made, streamed; where it made none, its `result`. 409 until the job has ended."""
+    result = await service.result(work, _owner(caller), job_id, caller.scope.workspace_ids)
+    if result.file is None:
+        return Response(to_json(result.value), media_type="application/json")
+    try:
+        pieces = await storage.stream(result.file["storage_key"])
+    except FileNotFoundError:
+        raise JobWithoutResult("The file has been deleted") from None
+    about = {name: result.file[name] for name in ("name", "media_type", "size")}
+    return attachment(request, pieces, **about)
+
+
+@router.get("/{job_id:uuid}/events", response_class=Response, responses=event_stream.RESPONSES, summary="Follow a job")
+@no_deadline
+async def follow_job(
+    caller: CurrentCaller,
+    job_id: UUID,
+    database: DatabaseDep,
+    draining: DrainingDep,
+    request: Request,
+    last_event_id: Annotated[str | None, Header(max_length=100, description="The last event that you have.")] = None,
+) -> Response:
+    """Server-sent events: `progress` at each change, `ended` with the last one, both with the job as their data.
+
+    `interrupted` means that there is more to come: connect again. With `Last-Event-ID` only what is new is sent.
+    """
+    owner_id = _owner(caller)
+
+    async def look() -> Mapping[str, Any]:
+        async with asyncio.timeout(request.app.state.settings.database_deadline):
+            return await service.get(Work(database), owner_id, job_id)
+
+    job = await look()
+    if has_ended(job) and version_of(job) == last_event_id:
+        return Response(status_code=204)
+    return event_stream.stream(request, follow(look, partial(is_signed_in, request), draining, last_event_id))

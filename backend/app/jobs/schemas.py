@@ -1,5 +1,6 @@
 """Jobs on the wire."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, NotRequired
 from uuid import UUID
@@ -7,6 +8,8 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, TypeAdapter, WithJsonSchema
 from typing_extensions import TypedDict  # pydantic asks for it on Python 3.11
 
+from app.kit.schema import Instant
+from app.models.job import FINAL_STATES
 from app.web.listing import ListQuery, sort_by
 
 State = Literal["scheduled", "available", "running", "completed", "cancelled", "discarded"]
@@ -19,13 +22,27 @@ class JobQuery(ListQuery):
     kind: list[Word] = Field([], max_length=20, description="Only these kinds; repeatable.")
     state: list[State] = Field([], description="Only these states; repeatable.")
     queue: list[Word] = Field([], max_length=20, description="Only these queues; repeatable.")
-    parent_id: UUID | None = Field(None, description="Only the parts of this job.")
+    parent_id: UUID | None = Field(None, description="Only the children of this job.")
+    since: Instant | None = Field(None, description="Only jobs enqueued at this time or later.")
 
 
 class Progress(TypedDict):
     current: int
     total: int | None
     message: str | None
+    children: NotRequired[Annotated[dict[str, int], Field(description="Of a parent: how many are in which state.")]]
+
+
+class Links(TypedDict):
+    """Where one may go from here now."""
+
+    self: str
+    events: str
+    parent: NotRequired[str]
+    children: NotRequired[str]
+    cancel: NotRequired[str]
+    retry: NotRequired[str]
+    result: NotRequired[str]
 
 
 class AttemptError(TypedDict):
@@ -63,6 +80,11 @@ class JobOut(TypedDict):
                     "created_at": "2026-01-05T08:00:00Z",
                     "started_at": "2026-01-05T08:00:00.021000Z",
                     "finished_at": None,
+                    "links": {
+                        "self": "/jobs/01a1fe0f-1a09-7ba3-9d91-9f77c666acdd",
+                        "events": "/jobs/01a1fe0f-1a09-7ba3-9d91-9f77c666acdd/events",
+                        "cancel": "/jobs/01a1fe0f-1a09-7ba3-9d91-9f77c666acdd/cancel",
+                    },
                 }
             ]
         }
@@ -88,6 +110,7 @@ class JobOut(TypedDict):
     created_at: datetime
     started_at: Annotated[datetime | None, Field(description="When the latest attempt began.")]
     finished_at: datetime | None
+    links: Links
 
 
 class JobPage(TypedDict):
@@ -98,3 +121,19 @@ class JobPage(TypedDict):
 
 JOB = TypeAdapter(JobOut)
 JOB_PAGE = TypeAdapter(JobPage)
+
+
+def shown(job: Mapping[str, Any]) -> Any:
+    """A row as it is shown: with its links."""
+    path = f"/jobs/{job['id']}"
+    ended = job["state"] in FINAL_STATES
+    links = {
+        "self": path,
+        "events": f"{path}/events",
+        "parent": f"/jobs/{job['parent_id']}" if job["parent_id"] else None,
+        "children": f"/jobs?parent_id={job['id']}" if (job["progress"] or {}).get("children") else None,
+        "cancel": None if ended else f"{path}/cancel",
+        "retry": f"{path}/retry" if job["state"] == "discarded" else None,
+        "result": f"{path}/result" if ended and job["result"] is not None else None,
+    }
+    return {**job, "links": {name: link for name, link in links.items() if link is not None}}

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
 
+from app.files.service import find_file
 from app.jobs import repository
-from app.jobs.errors import JobEnded, JobKeyTaken, JobNotDiscarded
+from app.jobs.errors import JobEnded, JobKeyTaken, JobNotDiscarded, JobNotEnded, JobWithoutResult
+from app.jobs.schemas import shown
 from app.kit.errors import NotFound
+from app.models.job import FINAL_STATES
 from app.worker.enqueuing import announce
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -20,12 +24,31 @@ if TYPE_CHECKING:
     from app.jobs.schemas import JobQuery
     from app.kit.pagination import CursorCodec
 
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a handler returned, and the row of the file where `file_id` in it names one."""
+
+    value: dict[str, Any]
+    file: Mapping[str, Any] | None = None
+
+
 # `owner_id` is whose jobs count; None is an operator, who sees all.
 
 
 async def page(work: Work, cursors: CursorCodec, query: JobQuery, owner_id: UUID) -> dict[str, Any]:
-    filters = {"kinds": query.kind, "states": query.state, "queues": query.queue, "parent_id": query.parent_id}
-    return await repository.MINE.page(work, cursors, query, {**filters, "owner_id": owner_id}, owner_id)
+    found = await repository.MINE.page(work, cursors, query, {**filters_of(query), "owner_id": owner_id}, owner_id)
+    return {**found, "items": [shown(job) for job in found["items"]]}
+
+
+def filters_of(query: JobQuery) -> dict[str, Any]:
+    return {
+        "kinds": query.kind,
+        "states": query.state,
+        "queues": query.queue,
+        "parent_id": query.parent_id,
+        "since": query.since,
+    }
 
 
 async def get(work: Work, owner_id: UUID | None, job_id: UUID) -> Mapping[str, Any]:
@@ -33,6 +56,24 @@ async def get(work: Work, owner_id: UUID | None, job_id: UUID) -> Mapping[str, A
     if not rows:
         raise NotFound
     return dict(rows[0])
+
+
+async def result(work: Work, owner_id: UUID | None, job_id: UUID, workspace_ids: Collection[UUID]) -> Result:
+    """What came of a job that has ended. Raises NotFound, JobNotEnded, JobWithoutResult.
+
+    A file is there for those who still see its workspace; an operator (`owner_id` null) sees all.
+    """
+    job = await get(work, owner_id, job_id)
+    if job["state"] not in FINAL_STATES:
+        raise JobNotEnded
+    if job["result"] is None:
+        raise JobWithoutResult
+    if "file_id" not in job["result"]:
+        return Result(job["result"])
+    file = await find_file(work, UUID(job["result"]["file_id"]))
+    if file is None or not (owner_id is None or file["workspace_id"] in workspace_ids):
+        raise JobWithoutResult
+    return Result(job["result"], file)
 
 
 async def cancel(work: Work, owner_id: UUID | None, job_id: UUID) -> Mapping[str, Any]:

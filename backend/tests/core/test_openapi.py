@@ -32,6 +32,8 @@ SINGULAR = {
     "health",
     "trash",
     "history",
+    "result",
+    "admin",
 }
 ACTIONS = {
     "restore",

@@ -5,27 +5,6 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from app.worker import enqueue
-from app.worker.proof import ProbeArgs
-
-
-@pytest.fixture
-def add(app):
-    async def add(account, **options) -> str:
-        async with app.state.database.transaction() as session:
-            return str((await enqueue(session, ProbeArgs(), created_by=account.user_id, **options)).id)
-
-    return add
-
-
-@pytest.fixture
-def put(app):
-    async def put(job_id: str, assignments: str) -> None:
-        async with app.state.database.transaction() as session:
-            await session.execute(text(f"UPDATE jobs SET {assignments} WHERE id = :id"), {"id": job_id})
-
-    return put
-
 
 async def test_its_owner_reads_a_job(client, sign_up, add) -> None:
     ann = await sign_up()
@@ -42,6 +21,11 @@ async def test_its_owner_reads_a_job(client, sign_up, add) -> None:
     )
     assert job["created_by"] == str(ann.user_id)
     assert "args" not in job
+    assert job["links"] == {
+        "self": f"/jobs/{job_id}",
+        "events": f"/jobs/{job_id}/events",
+        "cancel": f"/jobs/{job_id}/cancel",
+    }
 
 
 async def test_an_attempt_s_error_is_shown_as_a_code_without_the_worker_s_name(client, sign_up, add, put) -> None:
@@ -89,10 +73,23 @@ async def test_the_list_is_filtered_by_state_kind_queue_and_parent(client, sign_
     assert await ids("kind=other.kind") == set()
     assert await ids("kind=health.probe&queue=default") == {done, waiting, child}
     assert await ids(f"parent_id={done}") == {child}
+    await put(done, "created_at = '2026-01-01T00:00:00Z'")
+    assert await ids("since=2026-01-01T00:00:00Z") == {done, waiting, child}
+    assert await ids("since=2026-01-01T01:00:00%2B00:30") == {waiting, child}
 
 
 @pytest.mark.parametrize(
-    "query", ["state=odd", "kind=%00", "queue=A", "parent_id=1", "limit=0", "sort=kind", "since=1"]
+    "query",
+    [
+        "state=odd",
+        "kind=%00",
+        "queue=A",
+        "parent_id=1",
+        "limit=0",
+        "sort=kind",
+        "since=yesterday",
+        "since=2026-01-01T00:00:00",
+    ],
 )
 async def test_a_filter_that_makes_no_sense_is_refused(client, sign_up, query: str) -> None:
     ann = await sign_up()
