@@ -8,13 +8,14 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import os
 import pkgutil
 import re
 import secrets
 import sys
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import SecretStr
@@ -25,11 +26,13 @@ from app.infra.settings import Settings
 from app.kit.errors import AppError
 from app.schedules.builtin import BUILT_IN, BuiltIn
 from app.worker.kinds import KINDS
+from app.worker.metrics import BeatMetrics, WorkerMetrics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import timedelta
 
+    from prometheus_client import CollectorRegistry
     from pydantic.fields import FieldInfo
 
     from app.worker.kinds import JobArgs
@@ -233,30 +236,39 @@ to stop and counts as failed. A finished job is kept for the time that its kind 
 {"".join(map(_kind_section, all_kinds()))}"""
 
 
-def _collectors() -> Iterator[Any]:
-    """What an api process registers, those of the platform aside."""
+def _registries() -> dict[str, CollectorRegistry]:
+    """What each kind of process registers, by its title in the page."""
     application = create_app(Settings(_env_file=None, secret_key=SecretStr(secrets.token_hex(32))))
     application.build_middleware_stack()
-    for collector in application.state.metrics.registry._collector_to_names:  # noqa: SLF001  no public list
-        if hasattr(collector, "describe"):
-            yield collector
+    return {
+        "Api: `GET /metrics`": application.state.metrics.registry,
+        "Worker: `METRICS_PORT`": WorkerMetrics(os.getpid()).registry,
+        "Beat: `METRICS_PORT`": BeatMetrics().registry,
+    }
 
 
-def metrics_page() -> str:
+def _metrics_table(registry: CollectorRegistry) -> str:
     rows = []
-    for collector in _collectors():
+    for collector in registry._collector_to_names:  # noqa: SLF001  no public list
+        if not hasattr(collector, "describe"):
+            continue
         labels = _listed(getattr(collector, "_labelnames", ()))
         for family in collector.describe():
             name = f"{family.name}_total" if family.type == "counter" else family.name
             rows.append((f"`{name}`", family.type, labels, family.documentation))
+    return _table(("Metric", "Type", "Labels", "What it is"), sorted(rows))
+
+
+def metrics_page() -> str:
+    sections = (f"\n## {title}\n\n{_metrics_table(registry)}" for title, registry in _registries().items())
     return f"""# Metrics
 
 {_NOTE}
 
-`GET /metrics` in the OpenMetrics text format, with `SCRAPE_TOKEN` or a superuser's token. A histogram also has
-`_bucket`, `_sum` and `_count`. On Linux there are prometheus_client's `process_*` besides.
-
-{_table(("Metric", "Type", "Labels", "What it is"), sorted(rows))}"""
+The OpenMetrics text format. The api asks for `SCRAPE_TOKEN` or a superuser's token; workers and beats answer on a port
+of their own, which belongs on a private network. A worker's figures are those of all its pool processes. A histogram
+also has `_bucket`, `_sum` and `_count`. On Linux there are prometheus_client's `process_*` besides.
+{"".join(sections)}"""
 
 
 def pages() -> dict[Path, str]:

@@ -29,19 +29,38 @@ def serve() -> None:
 
 
 @main.command()
-def worker() -> None:
+def worker(
+    *,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Run nothing: exit 1 when the workers of this host are stuck. For container probes."
+        ),
+    ] = False,
+) -> None:
     """Run jobs until SIGTERM."""
-    from app.cli.worker import run_worker
+    from app.cli.worker import check_worker, run_worker
 
-    run_worker()
+    if check:
+        check_worker()
+    else:
+        run_worker()
 
 
 @main.command()
-def beat() -> None:
+def beat(
+    *,
+    check: Annotated[
+        bool, typer.Option("--check", help="Run nothing: exit 1 when no beat handles the slots. For container probes.")
+    ] = False,
+) -> None:
     """Fill the slots of schedules until SIGTERM; any number may run."""
-    from app.cli.worker import run_beat
+    from app.cli.worker import check_beat, run_beat
 
-    run_beat()
+    if check:
+        check_beat()
+    else:
+        run_beat()
 
 
 @main.command()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import warnings
+from collections.abc import Awaitable, Callable
 
-from celery.exceptions import SecurityWarning
+import typer
 
-from app.core.celery_app import app
+from app.infra.settings import Settings
+from app.worker.line import Line
+from app.worker.presence import beat_fault, worker_fault
 
 _QUIET = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
 """What workers tell each other through Redis: nothing here depends on it."""
@@ -14,11 +19,47 @@ _QUIET = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
 
 def run_worker() -> None:
     """Until SIGTERM; then running jobs have GRACEFUL_SECONDS to end before they are given back."""
+    from celery.exceptions import SecurityWarning
+
+    from app.core.celery_app import app
+
     # Celery warns of root because a message could bring code; ours are JSON and say only "there is work".
     warnings.filterwarnings("ignore", category=SecurityWarning)
     app.start(["--quiet", "worker", "--pool=prefork", *_QUIET])
 
 
 def run_beat() -> None:
+    from app.core.celery_app import app
+
     # No pid file: any number of beats may run.
     app.start(["--quiet", "beat", "--pidfile="])
+
+
+def check_worker() -> None:
+    """Exits 1 when jobs wait and the workers of this host do nothing."""
+    _check("worker", worker_fault)
+
+
+def check_beat() -> None:
+    """Exits 1 when a slot was due a minute ago and no beat has handled it."""
+    _check("beat", beat_fault)
+
+
+def _check(name: str, fault_of: Callable[[Line], Awaitable[str | None]]) -> None:
+    line = Line(Settings(), "check")
+    try:
+        fault = asyncio.run(_ask(fault_of, line))
+    except Exception as error:  # noqa: BLE001  a restart would not bring the database back
+        sys.stdout.write(f"{name}: not known, the database does not answer ({type(error).__name__})\n")
+        return
+    if fault is not None:
+        sys.stderr.write(f"{name}: {fault}\n")
+        raise typer.Exit(1)
+    sys.stdout.write(f"{name}: works\n")
+
+
+async def _ask(fault_of: Callable[[Line], Awaitable[str | None]], line: Line) -> str | None:
+    try:
+        return await fault_of(line)
+    finally:
+        line.close()

@@ -12,6 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app import __version__
+from app.admin import router as admin
 from app.auth import router as auth
 from app.core import docs, exception_handlers, openapi
 from app.core.celery_app import load_kinds
@@ -37,6 +38,7 @@ from app.schedules import router as schedules
 from app.tasks import router as tasks
 from app.transfer import router as transfer
 from app.web.rate_limits import RateLimiter
+from app.worker.figures import JobFigures
 from app.worker.relay import Relay
 
 if TYPE_CHECKING:
@@ -100,6 +102,9 @@ def _make_parts(app: FastAPI, settings: Settings) -> None:
     state.identity = make_identity(state.database, settings)
     state.storage = Storage(settings)
     state.relay = Relay(state.database, Broker(settings))
+    state.job_figures = JobFigures(settings, state.metrics.registry)
+    for name, part in (("redis", state.redis), ("relay", state.relay)):
+        state.metrics.breaker(name, part.breaker)
     state.health = HealthService(settings, database=state.database, metrics=state.metrics, checks=state.redis.checks())
     state.lifecycle = AppLifecycleManager(
         [state.database, state.schema_gate, state.redis, state.relay, state.identity.hasher, state.health],
@@ -111,7 +116,7 @@ def _make_parts(app: FastAPI, settings: Settings) -> None:
 
 def _add_routes(app: FastAPI, settings: Settings) -> None:
     # Health first, so that nothing that comes after can take the probes' paths.
-    for room in (health, auth, projects, labels, transfer, tasks, jobs, schedules, mailings):
+    for room in (health, auth, projects, labels, transfer, tasks, jobs, schedules, mailings, admin):
         app.include_router(room.router)
     if settings.docs_enabled:
         docs.add_pages(app)
@@ -148,6 +153,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         await lifecycle.stop()
+        app.state.job_figures.close()
 
 
 def _end_process() -> None:

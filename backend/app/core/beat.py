@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import os
+import secrets
+import socket
+import time
+from contextlib import suppress
 from typing import Any
 
 import structlog
 from celery.beat import Scheduler
 
 from app.infra.broker import Broker, BrokerError
+from app.infra.metrics import expose
 from app.schedules import clock
 from app.schedules.builtin import BUILT_IN
 from app.worker.line import Line
+from app.worker.metrics import BeatMetrics
+from app.worker.presence import REPORT_SECONDS, Presence, leave
 
 log = structlog.get_logger(__name__)
 
@@ -27,18 +36,26 @@ class DatabaseScheduler(Scheduler):
         self._line = Line(app.our_settings, "beat")
         self._broker = Broker(app.our_settings)
         self._in_line = False
+        self._settings = app.our_settings
+        self._id = f"{socket.gethostname()}/{os.getpid()}-{secrets.token_hex(3)}"
+        self._metrics = BeatMetrics()
+        self._worked = self._reported = -math.inf
         super().__init__(app, **options)
 
     def setup_schedule(self) -> None:
-        """There is none in memory."""
+        """There is none in memory. Called once, when the beat begins."""
+        expose(self._metrics.registry, self._settings)
 
     def tick(self, *_: Any) -> float:
         """Handles what is due; returns the seconds until the next look."""
         try:
-            return self._loop.run_until_complete(self._tick())
+            seconds = self._loop.run_until_complete(self._tick())
         except Exception as error:  # noqa: BLE001  no database: the slots are still there when it comes back
+            self._metrics.ticks.labels("failed").inc()
             log.warning("beat_tick_failed", reason=f"{type(error).__name__}: {error}")
             return _LONGEST_PAUSE
+        self._metrics.ticks.labels("done").inc()
+        return seconds
 
     async def _tick(self) -> float:
         if not self._in_line:
@@ -46,7 +63,15 @@ class DatabaseScheduler(Scheduler):
             self._in_line = True
         if tokens := await clock.tick(self._line.fetch):
             self._announce(tokens)
+            self._worked = time.monotonic()
+        if time.monotonic() >= self._reported + REPORT_SECONDS:
+            since = time.monotonic() - self._worked
+            await Presence(self._id, "beat", os.getpid(), [], [], 0).report(
+                self._line, since if math.isfinite(since) else None
+            )
+            self._reported = time.monotonic()
         seconds = await clock.seconds_to_next(self._line.fetch)
+        self._metrics.lag.set(max(0.0, -(seconds or 0.0)))
         return _LONGEST_PAUSE if seconds is None else min(_LONGEST_PAUSE, max(0.05, seconds))
 
     def _announce(self, tokens: dict[str, int]) -> None:
@@ -63,6 +88,8 @@ class DatabaseScheduler(Scheduler):
         that it is about to raise; it comes again when the tick has ended.
         """
         if not (self._loop.is_running() or self._loop.is_closed()):
+            with suppress(Exception):
+                self._loop.run_until_complete(leave(self._line, self._id))
             self._line.close()
             self._loop.run_until_complete(asyncio.sleep(0))  # the socket goes in a pass of the loop
             self._loop.close()

@@ -26,11 +26,12 @@ from celery import Celery, bootsteps, signals
 from celery.exceptions import CPendingDeprecationWarning
 
 from app.infra import logging
-from app.infra.broker import RUN_NEXT, TokenAmqp, celery_settings
+from app.infra.broker import RUN_NEXT, TokenAmqp, celery_settings, take_unreadable
 from app.infra.settings import Settings
 from app.worker import kinds
 from app.worker.child import Child
 from app.worker.reconciler import Duty
+from app.worker.sight import Channel
 
 log = structlog.get_logger(__name__)
 
@@ -68,24 +69,29 @@ class WorkerProcess:
         self.id = f"{socket.gethostname()}/{os.getpid()}-{secrets.token_hex(3)}"
         self.shutdown = Shutdown()
         self.child: Child | None = None
+        self._facts = Channel()
         self._reconciler: subprocess.Popen[bytes] | None = None
         self._told_to_end = False
 
     def keep_reconciler(self) -> None:
         """Starts it, and again if it has died."""
+        if unreadable := take_unreadable():
+            self._facts.tell("unreadable", count=unreadable)
         if self._reconciler is not None:
             if self._reconciler.poll() is None:
                 return
             log.error("reconciler_died", exit_code=self._reconciler.returncode)
-        duty = Duty(self.id, os.getpid(), self.settings.worker_queues, kinds.known())
+        facts = self._facts.reader.fileno()
+        duty = Duty(self.id, os.getpid(), self.settings.worker_queues, kinds.known(), facts)
         # A fresh interpreter, not a fork: the parent has threads. It ends when the pipe to it does.
         command = [sys.executable, "-m", "app.worker.reconciler", duty.as_argument()]
         path = os.pathsep.join([_SOURCES, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         environment = {**os.environ, "PYTHONPATH": path}
-        self._reconciler = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)  # noqa: S603  our own
+        self._reconciler = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, pass_fds=(facts,))  # noqa: S603  our own
 
     def stop_reconciler(self) -> None:
         process, self._reconciler = self._reconciler, None
+        self._facts.close()
         if process is None:
             return
         self._hang_up(process)
@@ -108,7 +114,7 @@ class WorkerProcess:
         """In a pool process, after the fork."""
         if self._reconciler is not None:
             self._hang_up(self._reconciler)  # our copy of its pipe would keep it alive after its worker
-        self.child = Child(self.settings, self.id, self.shutdown.release_at)
+        self.child = Child(self.settings, self.id, self.shutdown.release_at, self._facts.tell)
 
     def end_child(self, **_: Any) -> None:
         if self.child is not None:

@@ -42,6 +42,7 @@ TAGS = [
     {"name": "jobs", "description": "Work in the background: how far it is, what came of it."},
     {"name": "mail", "description": "One message to many people. For superusers."},
     {"name": "schedules", "description": "Rules that enqueue jobs over time, and what became of each slot."},
+    {"name": "operations", "description": "All jobs, queues and workers, for superusers."},
     {"name": "health", "description": "Probes for machines, figures for operators."},
 ]
 _ID = "01981f6e-5a3c-7d2e-9a41-3f6f0c9d8b21"

@@ -10,6 +10,7 @@ from fastapi.security.base import SecurityBase
 from app.health.service import HealthService
 from app.identity.dependencies import SuperuserRequired, authenticate
 from app.infra.metrics import Metrics
+from app.worker.figures import JobFigures
 
 
 class Lifecycle(Protocol):
@@ -35,6 +36,10 @@ async def get_metrics(request: Request) -> Metrics:
     return cast("Metrics", request.app.state.metrics)
 
 
+async def get_job_figures(request: Request) -> JobFigures:
+    return cast("JobFigures", request.app.state.job_figures)
+
+
 class _Operator(SecurityBase):
     """Lets a scrape with the token in, and a superuser."""
 
@@ -53,5 +58,6 @@ class _Operator(SecurityBase):
 HealthDep = Annotated[HealthService, Depends(get_health)]
 LifecycleDep = Annotated[Lifecycle, Depends(get_lifecycle)]
 MetricsDep = Annotated[Metrics, Depends(get_metrics)]
+JobFiguresDep = Annotated[JobFigures, Depends(get_job_figures)]
 OperatorOnly = Depends(_Operator())
 """A superuser, or a monitoring system with the scrape token."""

@@ -27,6 +27,10 @@ class Breaker:
         self._closed_again = now + self._pause
         return True
 
+    @property
+    def is_open(self) -> bool:
+        return self._failed >= self._limit
+
     def succeeded(self) -> None:
         self._failed = 0
 

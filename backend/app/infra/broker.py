@@ -95,6 +95,16 @@ def message(queue: str, time_limit: float | None) -> dict[str, Any]:
     }
 
 
+_unreadable: list[None] = []
+
+
+def take_unreadable() -> int:
+    """How many items this process took from Redis, since it was last asked, that were not even JSON."""
+    count = len(_unreadable)
+    del _unreadable[:count]
+    return count
+
+
 class TokenChannel(kombu_redis.Channel):
     def _brpop_read(self, **options: Any) -> Any:
         try:
@@ -102,6 +112,7 @@ class TokenChannel(kombu_redis.Channel):
         except ValueError:
             # Not even JSON. It was taken off the list; the reconciler sends another token if there is work.
             log.warning("token_unreadable")
+            _unreadable.append(None)
             return None
 
 

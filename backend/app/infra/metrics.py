@@ -4,16 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from app.infra.breaker import Breaker
     from app.infra.circuits import Circuit
+    from app.infra.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+def expose(registry: CollectorRegistry, settings: Settings) -> None:
+    """Serves a process's figures on METRICS_PORT, from a thread of its own; nothing where that is not set.
+
+    A port that is taken is logged: no work depends on it.
+    """
+    if settings.metrics_port is None:
+        return
+    try:
+        start_http_server(settings.metrics_port, settings.host, registry)
+    except OSError as error:
+        log.warning("metrics_not_served", port=settings.metrics_port, reason=str(error))
 
 
 class Metrics:
@@ -41,6 +59,9 @@ class Metrics:
             ("host", "state"),
             registry=self.registry,
         )
+        self._breakers = Gauge(
+            "taskapi_breaker_open", "1 while a part is left alone because it failed.", ("part",), registry=self.registry
+        )
         # What labels() costs for each request, paid once for each combination.
         self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
@@ -62,6 +83,10 @@ class Metrics:
         self._circuits.clear()
         for circuit in circuits:
             self._circuits.labels(circuit.host, circuit.state).set(1)
+
+    def breaker(self, name: str, breaker: Breaker) -> None:
+        """Shows a circuit breaker of this process."""
+        self._breakers.labels(name).set_function(lambda: float(breaker.is_open))
 
     def gauge(self, name: str, documentation: str, read: Callable[[], float]) -> None:
         """A figure that is read when the metrics are."""

@@ -41,7 +41,7 @@ class Redis:
 
     def __init__(self, settings: Settings) -> None:
         self._timeout = settings.redis_timeout
-        self._breaker = Breaker()
+        self.breaker = Breaker()
         self._client = Client.from_url(
             str(settings.redis_url),
             socket_timeout=settings.redis_timeout,
@@ -66,18 +66,18 @@ class Redis:
 
     async def guard(self, call: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
         """What a library does on `connections`: the same budget, breaker and errors as for `execute`."""
-        if not self._breaker.allows():
+        if not self.breaker.allows():
             raise RedisUnavailable
         try:
             async with asyncio.timeout(self._timeout):
                 answer = await call(*arguments)
         except ResponseError:
-            self._breaker.succeeded()
+            self.breaker.succeeded()
             raise
         except (RedisError, OSError, TimeoutError) as error:
-            self._breaker.failed()
+            self.breaker.failed()
             raise RedisUnavailable from error
-        self._breaker.succeeded()
+        self.breaker.succeeded()
         return answer
 
     def checks(self) -> list[Check]:

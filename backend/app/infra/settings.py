@@ -97,6 +97,13 @@ class Settings(BaseSettings):
         None, description="Bearer token for `/metrics` and `/health/detailed`; without one, only superusers."
     )
 
+    metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Where a worker and a beat serve their own metrics, on `HOST`; without it, nowhere.",
+    )
+
     # Logging
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The lowest level logged.")
     log_format: Literal["json", "console"] = Field("json", description="One JSON object a line, or coloured text.")

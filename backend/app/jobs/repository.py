@@ -47,8 +47,8 @@ def _any_of(column: Any, name: str) -> Any:
 
 _PARENT = bindparam("parent_id", type_=Uuid())
 _SINCE = bindparam("since", type_=DateTime(timezone=True))
-_MINE = select(*_COLUMNS).where(
-    _j.created_by == _OWNER,
+_WORKSPACE = bindparam("workspace_id", type_=Uuid())
+_LISTED = select(*_COLUMNS).where(
     *(_any_of(_j[name], f"{name}s") for name in ("kind", "state", "queue")),
     or_(_PARENT.is_(None), _j.parent_id == _PARENT),
     or_(_SINCE.is_(None), _j.created_at >= _SINCE),
@@ -56,7 +56,10 @@ _MINE = select(*_COLUMNS).where(
 _KEYS = [Key("created_at", _j.created_at, _j.created_at, DateTime(timezone=True)), Key("id", _j.id, _j.id, Uuid())]
 
 FIND = Statement(select(*_COLUMNS).where(_j.id == _JOB, _OWNED))
-MINE = Listing("jobs", _MINE, _KEYS, "-created_at")
+MINE = Listing("jobs", _LISTED.where(_j.created_by == _OWNER), _KEYS, "-created_at")
+ALL = Listing(
+    "all jobs", _LISTED.where(_OWNED, or_(_WORKSPACE.is_(None), _j.workspace_id == _WORKSPACE)), _KEYS, "-created_at"
+)
 
 
 def _waiting(then: Any, otherwise: Any) -> Any:

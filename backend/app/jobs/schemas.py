@@ -26,6 +26,11 @@ class JobQuery(ListQuery):
     since: Instant | None = Field(None, description="Only jobs enqueued at this time or later.")
 
 
+class AnyJobQuery(JobQuery):
+    workspace_id: UUID | None = Field(None, description="Only jobs of this workspace.")
+    created_by: UUID | None = Field(None, description="Only jobs that this user asked for.")
+
+
 class Progress(TypedDict):
     current: int
     total: int | None

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
     from app.infra.statements import Statement
     from app.infra.work import Work
-    from app.jobs.schemas import JobQuery
+    from app.jobs.schemas import AnyJobQuery, JobQuery
     from app.kit.pagination import CursorCodec
+    from app.web.listing import Listing
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +38,23 @@ class Result:
 
 
 async def page(work: Work, cursors: CursorCodec, query: JobQuery, owner_id: UUID) -> dict[str, Any]:
-    found = await repository.MINE.page(work, cursors, query, {**filters_of(query), "owner_id": owner_id}, owner_id)
+    return await _page(repository.MINE, work, cursors, query, {"owner_id": owner_id}, owner_id)
+
+
+async def page_of_all(work: Work, cursors: CursorCodec, query: AnyJobQuery, caller_id: UUID) -> dict[str, Any]:
+    """For operators: the jobs of everybody."""
+    more = {"owner_id": query.created_by, "workspace_id": query.workspace_id}
+    return await _page(repository.ALL, work, cursors, query, more, caller_id)
+
+
+async def _page(
+    listing: Listing, work: Work, cursors: CursorCodec, query: JobQuery, more: Mapping[str, Any], caller_id: UUID
+) -> dict[str, Any]:
+    found = await listing.page(work, cursors, query, {**_filters(query), **more}, caller_id)
     return {**found, "items": [shown(job) for job in found["items"]]}
 
 
-def filters_of(query: JobQuery) -> dict[str, Any]:
+def _filters(query: JobQuery) -> dict[str, Any]:
     return {
         "kinds": query.kind,
         "states": query.state,

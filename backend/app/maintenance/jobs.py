@@ -18,6 +18,7 @@ async def clean_up(job: RunningJob, _: CleanupArgs) -> dict[str, Any]:
         "login_failures": await _in_batches(job, repository.LOGIN_FAILURES),
         "schedule_runs": await _in_batches(job, repository.SCHEDULE_RUNS),
         "outgoing_circuits": await _in_batches(job, repository.OUTGOING_CIRCUITS),
+        "processes": await _in_batches(job, repository.PROCESSES),
         "tasks": await _in_batches(job, repository.TRASH, days=job.settings.trash_retention_days),
     }
     deleted["jobs"] = sum([await prune_kind(job.database, kind) for kind in KINDS])

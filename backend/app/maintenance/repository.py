@@ -49,6 +49,15 @@ OUTGOING_CIRCUITS = Statement(
 """)
 )
 
+# One that was killed could not take its row along.
+PROCESSES = Statement(
+    text("""
+    DELETE FROM processes WHERE id IN (
+        SELECT id FROM processes WHERE seen_at < now() - interval '1 day' LIMIT :batch)
+    RETURNING id
+""")
+)
+
 # Leaves first: a task goes when no subtask refers to it any more, its parent in the next batch.
 TRASH = Statement(
     text("""

@@ -24,6 +24,7 @@ from app.worker.heartbeat import Heartbeat
 from app.worker.line import Line
 from app.worker.relay import Relay
 from app.worker.running import RunningJob
+from app.worker.sight import Tell, tell_nobody
 
 log = structlog.get_logger(__name__)
 
@@ -31,11 +32,14 @@ log = structlog.get_logger(__name__)
 class Child:
     """Made after the fork: one event loop, one heartbeat thread, connections of its own."""
 
-    def __init__(self, settings: Settings, worker_id: str, release_at: Callable[[], float | None]) -> None:
+    def __init__(
+        self, settings: Settings, worker_id: str, release_at: Callable[[], float | None], tell: Tell = tell_nobody
+    ) -> None:
         self._settings = settings.model_copy(update={"database_pool_size": 2, "database_session_pool_size": 2})
         self._worker = f"{worker_id}/{os.getpid()}"
         self._known = kinds.known()
         self._release_at = release_at
+        self._tell = tell
         self._loop = asyncio.new_event_loop()
         self._line = Line(settings, "worker")
         self._heartbeat = Heartbeat(settings, release_at)
@@ -72,6 +76,7 @@ class Child:
             return False
         if attempt is None:
             log.debug("token_surplus", queue=queue)
+            self._tell("surplus", queue=queue)
             return False
         bound = logging.bind(job_id=str(attempt.id), kind=attempt.kind.kind, **_trace(attempt.traceparent))
         try:
@@ -109,6 +114,8 @@ class Child:
             return None
         row = rows[0]
         kind = kinds.KINDS[row["kind"]]
+        latency = row["latency"] if row["attempt"] == 1 else None
+        self._tell("began", kind=kind.kind, queue=row["queue"], latency=latency)
         seconds_left: float | None = row["seconds_left"]
         has_deadline = seconds_left is not None and seconds_left < kind.timeout
         return Attempt(
@@ -139,10 +146,11 @@ class Child:
             return
         finally:
             self._heartbeat.attempt = None
+        seconds = round(time.monotonic() - attempt.started, 3)
+        self._tell("ended", kind=attempt.kind.kind, state=state, seconds=seconds)
         if state is None:
             log.warning("lease_lost", attempt=attempt.number)
         else:
-            seconds = round(time.monotonic() - attempt.started, 3)
             log.info("job_ended", state=state, attempt=attempt.number, seconds=seconds)
 
     async def _perform(self, attempt: Attempt, job: RunningJob) -> str | None:

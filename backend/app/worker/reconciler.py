@@ -7,9 +7,13 @@ its standard input is the worker's end of a pipe.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
+import socket
 import sys
+import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,10 +23,14 @@ from pydantic_core import from_json, to_json
 
 from app.infra import logging
 from app.infra.broker import TOKENS_CAP, Broker, BrokerError
+from app.infra.metrics import expose
 from app.infra.settings import Settings
 from app.infra.statements import Statement
 from app.worker import repository
 from app.worker.line import Line
+from app.worker.metrics import WorkerMetrics
+from app.worker.presence import REPORT_SECONDS, Presence, leave
+from app.worker.sight import read_facts
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +39,7 @@ POISON_DEATHS = 3
 _BATCH = 500
 _PARENTS = 10
 """Fewer: each may have thousands of children to count."""
+_LEAVE_SECONDS = 1.0
 _BACKLOG_INTERVAL = 0.5
 _PARKED_EVERY = 30
 """Rounds between two looks for jobs that no handler here knows."""
@@ -44,6 +53,8 @@ class Duty:
     worker_pid: int
     queues: list[str]
     known: list[str]
+    facts: int | None = None
+    """The file descriptor on which the pool processes tell what they do."""
 
     def as_argument(self) -> str:
         return to_json(asdict(self)).decode()
@@ -56,6 +67,9 @@ class Reconciler:
         self._workspace_limit = settings.job_workspace_limit
         self._line = Line(settings, "reconciler")
         self._broker = Broker(settings)
+        self.metrics = WorkerMetrics(duty.worker_pid)
+        self._settings = settings
+        self._reported = -math.inf
         self._rounds = 0
 
     async def run(self) -> None:
@@ -68,6 +82,19 @@ class Reconciler:
                 pause = self._interval
             await asyncio.sleep(pause)
 
+    async def report(self) -> None:
+        """Tells of the worker in its row."""
+        duty = self._duty
+        present = Presence(
+            duty.worker_id, "worker", duty.worker_pid, duty.queues, duty.known, self._settings.worker_concurrency
+        )
+        await present.report(self._line, self.metrics.seconds_since_work)
+        self._reported = time.monotonic()
+
+    async def leave(self) -> None:
+        """The worker ends as it should: its row goes."""
+        await leave(self._line, self._duty.worker_id)
+
     def close(self) -> None:
         self._line.close()
         self._broker.close()
@@ -76,6 +103,7 @@ class Reconciler:
         """One round; returns the seconds until the next."""
         await self._every_row(repository.DUE)
         for row in await self._every_row(repository.RESCUE, dead=await self._dead(), poison=POISON_DEATHS):
+            self.metrics.rescued(row["code"])
             log.warning("job_rescued", job_id=str(row["id"]), kind=row["kind"], reason=row["code"], state=row["state"])
         for row in await self._every_row(repository.EXPIRE):
             log.warning("job_expired", job_id=str(row["id"]), kind=row["kind"], state=row["state"])
@@ -85,6 +113,8 @@ class Reconciler:
         backlog = await self._top_up()
         if self._rounds % _PARKED_EVERY == 0:
             await self._report_parked()
+        if time.monotonic() >= self._reported + REPORT_SECONDS:
+            await self.report()
         self._rounds += 1
         return await self._pause(backlog=backlog)
 
@@ -143,9 +173,24 @@ async def _end_of_input() -> None:
 
 
 async def _serve(settings: Settings, duty: Duty) -> None:
-    rounds = asyncio.create_task(Reconciler(settings, duty).run())
+    reconciler = Reconciler(settings, duty)
+    if duty.facts is not None:
+        reader = socket.socket(fileno=duty.facts)
+        asyncio.get_running_loop().add_reader(reader, _take_facts, reader, reconciler.metrics)
+    expose(reconciler.metrics.registry, settings)
+    rounds = asyncio.create_task(reconciler.run())
     await _end_of_input()
     rounds.cancel()
+    await asyncio.wait({rounds})
+    # A worker that was killed has left its row: then its time shows that.
+    with suppress(Exception):
+        async with asyncio.timeout(_LEAVE_SECONDS):
+            await reconciler.leave()
+
+
+def _take_facts(reader: socket.socket, metrics: WorkerMetrics) -> None:
+    for fact in read_facts(reader):
+        metrics.take(fact)
 
 
 def main() -> None:

@@ -35,6 +35,7 @@ class Relay:
         self._broker = broker
         self._waiting: Counter[str] = Counter()
         self._wake = threading.Condition()
+        self.breaker = Breaker()
         self._stopping = False
         self._thread: threading.Thread | None = None
 
@@ -71,7 +72,7 @@ class Relay:
             self.poke(session.info.pop(TOKENS))
 
     def _publish(self) -> None:
-        breaker = Breaker()
+        breaker = self.breaker
         while tokens := self._take():
             if not breaker.allows():
                 continue  # the rows are there: the reconciler sends what is missing

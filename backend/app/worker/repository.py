@@ -33,6 +33,7 @@ CLAIM = _statement(f"""
         ORDER BY priority, run_at, id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
     RETURNING id, kind, queue, args_version, CAST(args AS text) AS args, attempt, max_attempts, lease_token,
         workspace_id, created_by, traceparent,
+        CAST(extract(epoch FROM now() - run_at) AS float8) AS latency,
         CAST(extract(epoch FROM deadline_at - now()) AS float8) AS seconds_left
 """)  # noqa: S608  made of constants
 
@@ -198,6 +199,59 @@ INSERT_CHILDREN = text("""
 TAKE_EFFECT = text(
     "INSERT INTO job_effects (job_id, effect_key) VALUES (:id, :key) ON CONFLICT DO NOTHING RETURNING effect_key"
 )
+
+REPORT = _statement("""
+    INSERT INTO processes (id, role, host, pid, version, queues, known, slots)
+    VALUES (:id, :role, :host, :pid, :version, CAST(:queues AS text[]), CAST(:known AS text[]), :slots)
+    ON CONFLICT (id) DO UPDATE SET seen_at = now(),
+        worked_at = coalesce(now() - make_interval(secs => :seconds_since_work), processes.worked_at)
+    RETURNING id
+""")
+
+LEAVE = _statement("DELETE FROM processes WHERE id = :id RETURNING id")
+
+PROCESSES = _statement("""
+    SELECT id, role, host, pid, version, queues, slots, started_at, seen_at, worked_at,
+        seen_at > now() - make_interval(secs => :alive) AS alive,
+        (SELECT count(*) FROM jobs WHERE state = 'running' AND starts_with(jobs.worker, processes.id || '/')) AS busy
+    FROM processes ORDER BY role, started_at, id
+""")
+
+# Waiting for longer than `patience`, while the worker that could take it has no job and has begun none.
+STUCK = _statement("""
+    SELECT id, EXISTS (
+        SELECT FROM jobs WHERE state = 'available' AND jobs.queue = ANY (queues) AND run_at < now() - :patience * interval '1 s'
+            AND kind || '@' || args_version = ANY (known) AND cancel_requested_at IS NULL
+            AND jobs.queue NOT IN (SELECT paused_queues.queue FROM paused_queues)
+            AND (workspace_id IS NULL OR workspace_id NOT IN (
+                SELECT busy.workspace_id FROM jobs AS busy
+                WHERE busy.state = 'running' AND busy.lease_token IS NOT NULL AND busy.workspace_id IS NOT NULL))
+        ) AND NOT EXISTS (SELECT FROM jobs WHERE state = 'running' AND starts_with(jobs.worker, processes.id || '/'))
+        AND coalesce(worked_at, started_at) < now() - :patience * interval '1 s' AS stuck
+    FROM processes WHERE role = 'worker' AND host = :host AND seen_at > now() - make_interval(secs => :alive)
+""")
+
+QUEUES = _statement("""
+    SELECT queue, coalesce(waiting, 0) AS waiting, coalesce(scheduled, 0) AS scheduled, coalesce(running, 0) AS running,
+        oldest_waiting_seconds, paused_at, coalesce(parked, 0) AS parked
+    FROM unnest(CAST(:queues AS text[])) WITH ORDINALITY AS named(queue, place)
+    LEFT JOIN (
+        SELECT queue, count(*) FILTER (WHERE state = 'available') AS waiting,
+            count(*) FILTER (WHERE state = 'scheduled') AS scheduled,
+            count(*) FILTER (WHERE state = 'running' AND lease_token IS NOT NULL) AS running,
+            CAST(extract(epoch FROM now() - min(run_at) FILTER (WHERE state = 'available')) AS float8) AS oldest_waiting_seconds,
+            count(*) FILTER (WHERE state = 'available' AND NOT EXISTS (
+                SELECT FROM processes WHERE role = 'worker' AND jobs.queue = ANY (queues)
+                    AND jobs.kind || '@' || jobs.args_version = ANY (known)
+                    AND seen_at > now() - make_interval(secs => :alive))) AS parked
+        FROM jobs WHERE state IN ('scheduled', 'available', 'running') GROUP BY queue
+    ) AS live USING (queue) LEFT JOIN paused_queues USING (queue) ORDER BY place
+""")
+
+SCHEDULE_LAG = _statement("""
+    SELECT greatest(0, CAST(extract(epoch FROM now() - min(next_slot)) AS float8)) AS seconds
+    FROM schedules WHERE paused_at IS NULL
+""")
 
 LAST_PROOF = _statement("""
     SELECT

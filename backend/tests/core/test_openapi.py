@@ -47,6 +47,7 @@ ACTIONS = {
     "pause",
     "resume",
     "preview",
+    "discard",
     "run",
     "bulk",
     "import",

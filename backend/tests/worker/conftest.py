@@ -7,6 +7,7 @@ from uuid import UUID
 
 import job_kinds  # noqa: F401  registers its kinds
 import pytest
+from real_workers import finished, start  # noqa: F401  fixtures
 from redis.asyncio import Redis
 
 from app.infra.broker import Broker

@@ -1,0 +1,1 @@
+"""What operators see and do across all workspaces. For superusers."""

@@ -1,0 +1,191 @@
+"""What a worker and a beat show of themselves: figures, a row, an answer to the container's probe."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from typing import Any
+
+import httpx2
+import pytest
+from job_kinds import EchoArgs, GateArgs
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import text
+
+from app.infra.settings import Settings
+from app.infra.statements import Statement
+from app.worker import enqueue
+from app.worker.line import Line
+from app.worker.metrics import WorkerMetrics
+from app.worker.presence import Presence, beat_fault, leave, worker_fault
+from app.worker.sight import Channel, read_facts
+from tests.processes import running
+
+_PROCESSES = Statement(text("SELECT * FROM processes"))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def samples(port: int) -> dict[tuple[str, ...], float]:
+    """Every figure by its name and the values of its labels."""
+    async with httpx2.AsyncClient() as client:
+        answer = await client.get(f"http://127.0.0.1:{port}/metrics")
+    families = text_string_to_metric_families(answer.text)
+    return {(one.name, *one.labels.values()): one.value for family in families for one in family.samples}
+
+
+@pytest.fixture
+def line(settings: Settings):
+    line = Line(settings, "test")
+    yield line
+    line.close()
+
+
+@pytest.fixture
+def happen(database):
+    async def happen(sql: str) -> None:
+        async with database.transaction() as session:
+            await session.execute(text(sql))
+
+    return happen
+
+
+def test_nobody_waits_for_a_reader_that_does_not_read() -> None:
+    channel = Channel()
+    for number in range(10_000):
+        channel.tell("surplus", queue=str(number))
+    facts = list(read_facts(channel.reader))
+    assert [fact["queue"] for fact in facts] == [str(number) for number in range(len(facts))]
+    assert 0 < len(facts) < 10_000
+    channel.close()
+
+
+def test_facts_become_figures() -> None:
+    metrics = WorkerMetrics(os.getpid())
+    assert metrics.seconds_since_work is None
+    for fact in (
+        {"fact": "began", "kind": "a.b", "queue": "slow", "latency": 0.2},
+        {"fact": "began", "kind": "a.b", "queue": "slow", "latency": None},
+        {"fact": "ended", "kind": "a.b", "state": "completed", "seconds": 2.0},
+        {"fact": "ended", "kind": "a.b", "state": "scheduled", "seconds": 1.0},
+        {"fact": "ended", "kind": "a.b", "state": None, "seconds": 1.0},
+        {"fact": "surplus", "queue": "slow"},
+        {"fact": "unreadable", "count": 3},
+        {"fact": "of a later release"},
+    ):
+        metrics.take(fact)
+    value = metrics.registry.get_sample_value
+    assert value("taskapi_job_attempts_total", {"kind": "a.b"}) == 2
+    assert value("taskapi_job_start_latency_seconds_count", {"queue": "slow"}) == 1
+    assert value("taskapi_job_duration_seconds_sum", {"kind": "a.b"}) == 4
+    for outcome in ("completed", "retried", "lease_lost"):
+        assert value("taskapi_job_attempts_ended_total", {"kind": "a.b", "outcome": outcome}) == 1
+    assert value("taskapi_messages_surplus_total", {"queue": "slow"}) == 1
+    assert value("taskapi_messages_unreadable_total") == 3
+    assert value("taskapi_worker_memory_bytes") > 1_000_000
+    assert metrics.seconds_since_work is not None
+
+
+async def test_a_worker_shows_the_figures_of_all_its_pool_processes_dead_ones_too(
+    start, add, finished, gate, line
+) -> None:
+    port = free_port()
+    worker = await start(METRICS_PORT=str(port), JOB_LEASE_SECONDS="600", JOB_HEARTBEAT_SECONDS="1")
+    jobs = [await add(GateArgs()), await add(GateArgs())]
+    pids = {(await gate.started())[2] for _ in jobs}
+    os.kill(pids.pop(), signal.SIGKILL)
+    await gate.started()
+    for _ in jobs:
+        await gate.open()
+    for job_id in jobs:
+        await finished(job_id)
+    while (found := await samples(port)).get(("taskapi_job_attempts_ended_total", "test.gate", "completed")) != 2:
+        await asyncio.sleep(0.05)
+    assert found["taskapi_job_attempts_total", "test.gate"] == 3
+    assert found["taskapi_jobs_rescued_total", "worker_died"] == 1
+    (row,) = await line.fetch(_PROCESSES, {})
+    assert (row["role"], row["pid"], row["slots"]) == ("worker", worker.process.pid, 2)
+    worker.process.send_signal(signal.SIGTERM)
+    assert await worker.ended() == 0
+    assert await line.fetch(_PROCESSES, {}) == []
+
+
+async def present(line: Line, **changes: Any) -> None:
+    about = {"id": "here/1-a", "role": "worker", "pid": 1, "queues": ["default"], "known": ["test.echo@2"], "slots": 2}
+    await Presence(**{**about, **changes}).report(line, None)
+
+
+async def test_a_worker_is_stuck_when_jobs_wait_and_it_begins_none(line, add, happen) -> None:
+    assert await worker_fault(line) == "no worker of this host has been seen"
+    await present(line)
+    job_id = await add(EchoArgs())
+    assert await worker_fault(line) is None  # both are new
+    await happen("UPDATE processes SET started_at = now() - interval '2 minutes'")
+    assert await worker_fault(line) is None  # the job is
+    await happen("UPDATE jobs SET run_at = now() - interval '2 minutes'")
+    assert "here/1-a" in await worker_fault(line)
+    for excuse, undone in (
+        ("UPDATE processes SET worked_at = now()", "UPDATE processes SET worked_at = NULL"),
+        ("UPDATE jobs SET kind = 'other.kind'", "UPDATE jobs SET kind = 'test.echo'"),
+        ("UPDATE jobs SET queue = 'slow'", "UPDATE jobs SET queue = 'default'"),
+        ("INSERT INTO paused_queues (queue) VALUES ('default')", "DELETE FROM paused_queues"),
+    ):
+        await happen(excuse)
+        assert await worker_fault(line) is None, excuse
+        await happen(undone)
+        assert await worker_fault(line) is not None, undone
+    await add(EchoArgs())
+    held = "state = 'running', lease_token = gen_random_uuid(), lease_until = now() + '1h', worker = 'here/1-a/7'"
+    await happen(f"UPDATE jobs SET {held} WHERE id <> '{job_id}'")
+    assert await worker_fault(line) is None  # a slot is busy
+    await leave(line, "here/1-a")
+    assert await worker_fault(line) == "no worker of this host has been seen"
+
+
+async def test_the_beats_are_stuck_when_a_slot_is_a_minute_over_its_time(line, happen) -> None:
+    assert await beat_fault(line) is None
+    await happen(
+        "INSERT INTO schedules (id, name, kind, args, interval_seconds, next_slot, built_in)"
+        " VALUES (gen_random_uuid(), 'x', 'health.probe', '{}', 15, now() - interval '59 s', true)"
+    )
+    assert await beat_fault(line) is None
+    await happen("UPDATE schedules SET next_slot = now() - interval '90 s'")
+    assert "90 s over" in await beat_fault(line)
+    await happen("UPDATE schedules SET paused_at = now()")
+    assert await beat_fault(line) is None
+
+
+@pytest.mark.parametrize(("role", "code"), [("worker", 1), ("beat", 0)])
+async def test_the_probe_says_it_by_its_exit_code(settings: Settings, role: str, code: int) -> None:
+    async with running(["app.cli", role, "--check"], {"DATABASE_URL": str(settings.database_url)}) as process:
+        assert await process.exit_code() == code
+
+
+async def test_a_database_that_is_away_is_no_reason_to_restart() -> None:
+    nowhere = {"DATABASE_URL": "postgresql://127.0.0.1:1/none"}
+    async with running(["app.cli", "worker", "--check"], nowhere) as process:
+        assert await process.exit_code() == 0
+        assert "not known" in process.lines[-1]
+
+
+async def test_the_api_shows_the_queues_and_what_is_parked(client, settings: Settings, app, line, happen) -> None:
+    async with app.state.database.transaction() as session:
+        await enqueue(session, EchoArgs())
+        await enqueue(session, EchoArgs())
+        await enqueue(session, GateArgs())
+    await present(line)
+    await happen("UPDATE jobs SET run_at = now() - interval '5 s'")
+    await app.state.job_figures.refresh()
+    value = app.state.metrics.registry.get_sample_value
+    assert value("taskapi_jobs_waiting", {"queue": "default"}) == 2
+    assert value("taskapi_jobs_parked", {"queue": "default"}) == 0
+    assert value("taskapi_jobs_parked", {"queue": "slow"}) == 1
+    assert 5 <= value("taskapi_jobs_oldest_waiting_seconds", {"queue": "slow"}) < 60
+    assert value("taskapi_jobs_waiting", {"queue": "email"}) == 0
+    assert value("taskapi_breaker_open", {"part": "relay"}) == 0
