@@ -15,6 +15,7 @@ from uvicorn import Config, Server
 
 from app.core.server import Protocol
 from app.infra.settings import Settings
+from app.models import User
 from tests.conftest import Account, SignUp
 
 
@@ -32,7 +33,7 @@ class Owner:
         return self.account.headers
 
 
-MakeOwner = Callable[[str], Awaitable[Owner]]
+MakeOwner = Callable[..., Awaitable[Owner]]
 
 
 @pytest.fixture
@@ -42,9 +43,11 @@ def settings(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def make_owner(client: httpx2.AsyncClient, sign_up: SignUp) -> MakeOwner:
-    async def make(email: str) -> Owner:
+def make_owner(client: httpx2.AsyncClient, sign_up: SignUp, app: FastAPI) -> MakeOwner:
+    async def make(email: str, *, superuser: bool = False) -> Owner:
         account = await sign_up(email)
+        async with app.state.database.transaction() as session:  # before the first request: callers are remembered
+            (await session.get_one(User, account.user_id)).is_superuser = superuser
         mark = f"canary{secrets.token_hex(8)}"
 
         async def create(path: str, body: dict[str, object]) -> str:
