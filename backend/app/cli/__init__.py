@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from app.cli.jobs import jobs
 from app.cli.mail import mail
 from app.cli.users import users
 
@@ -18,6 +19,7 @@ main = typer.Typer(
 )
 main.add_typer(users, name="users")
 main.add_typer(mail, name="mail")
+main.add_typer(jobs, name="jobs")
 
 
 @main.command()
