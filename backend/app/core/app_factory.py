@@ -137,7 +137,10 @@ def _wrap(app: FastAPI, settings: Settings) -> None:
         settings=settings,
         lifecycle=app.state.lifecycle,
         metrics=app.state.metrics,
-        body_limits={("POST", "/tasks/import"): settings.import_max_bytes + _MULTIPART_SLACK},
+        body_limits={
+            ("POST", "import"): settings.import_max_bytes + _MULTIPART_SLACK,
+            ("POST", "attachments"): settings.attachment_max_bytes + _MULTIPART_SLACK,
+        },
     )
     if settings.trusted_proxies:
         # The client is the right-most address of X-Forwarded-For that is not one of these.

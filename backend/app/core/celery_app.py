@@ -35,7 +35,15 @@ from app.worker.sight import Channel
 
 log = structlog.get_logger(__name__)
 
-HANDLER_MODULES = ("app.worker.proof", "app.maintenance.jobs", "app.transfer.jobs", "app.calls.jobs", "app.mail.jobs")
+HANDLER_MODULES = (
+    "app.worker.proof",
+    "app.calls.jobs",
+    "app.files.jobs",
+    "app.mail.jobs",
+    "app.maintenance.jobs",
+    "app.tasks.attachments.jobs",
+    "app.transfer.jobs",
+)
 """Every module with handlers: what a worker can run is what these register."""
 _RECONCILER_STOP_SECONDS = 5
 _SOURCES = str(Path(__file__).parents[2])

@@ -70,7 +70,7 @@ class UnknownHost(AppError):
 
 
 class HttpMiddleware:
-    """`body_limits` names the routes (method, path) that take more than `MAX_BODY_BYTES`, in bytes."""
+    """`body_limits` names the routes that take more than `MAX_BODY_BYTES`: by method and last part of the path, in bytes."""
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ class HttpMiddleware:
         return extra
 
     def _limit_of(self, scope: Scope) -> int:
-        return self._body_limits.get((scope["method"], scope["path"]), self._body_limit)
+        return self._body_limits.get((scope["method"], scope["path"].rpartition("/")[2]), self._body_limit)
 
     def _refusal(self, scope: Scope, headers: dict[bytes, bytes]) -> AppError | None:  # noqa: PLR0911  a list of rules
         if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_TARGET_BYTES:

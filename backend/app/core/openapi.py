@@ -35,7 +35,10 @@ problem.
 """
 TAGS = [
     {"name": "auth", "description": "Registering, signing in, and the sessions of an account."},
-    {"name": "tasks", "description": "A user's to-do items, their comments and history, one by one or many at once."},
+    {
+        "name": "tasks",
+        "description": "A user's to-do items, their comments, attachments and history, one by one or many at once.",
+    },
     {"name": "import and export", "description": "Whole task lists, from other products and to them."},
     {"name": "projects", "description": "What tasks belong to, and the sections of it."},
     {"name": "labels", "description": "Words that tasks are marked with."},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Uuid, bindparam, select
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
-    from app.infra.storage import Storage
+    from app.infra.storage import Storage, Stored
     from app.infra.work import Work
 
 
@@ -27,22 +26,52 @@ async def keep(
     chunks: AsyncIterator[bytes],
     *,
     workspace_id: UUID,
-    user_id: UUID,
+    user_id: UUID | None,
     name: str,
     media_type: str,
+    job_id: UUID | None = None,
 ) -> StoredFile:
-    """Stores the bytes under a random key. A transaction that fails leaves bytes without a row, never the reverse."""
-    key = secrets.token_hex(16)
-    size, digest = await storage.put(key, chunks)
+    """Stores the bytes, then adds the row; with a `job_id` it goes when that job is pruned.
+
+    A transaction that fails leaves bytes without a row, never the reverse; `files.sync` deletes them.
+    """
+    stored = await storage.put(chunks)
+    return await add(
+        session,
+        stored,
+        workspace_id=workspace_id,
+        user_id=user_id,
+        name=name,
+        media_type=media_type,
+        job_id=job_id,
+    )
+
+
+async def add(  # noqa: PLR0913  each is a column
+    session: AsyncSession,
+    stored: Stored,
+    *,
+    workspace_id: UUID,
+    user_id: UUID | None,
+    name: str,
+    media_type: str,
+    attachment_id: UUID | None = None,
+    thumbnail: str | None = None,
+    job_id: UUID | None = None,
+) -> StoredFile:
+    """The row of bytes that are stored already."""
     file = StoredFile(
         id=new_id(),
         workspace_id=workspace_id,
         created_by=user_id,
-        storage_key=key,
+        attachment_id=attachment_id,
+        thumbnail=thumbnail,
+        job_id=job_id,
+        storage_key=stored.key,
         name=name,
         media_type=media_type,
-        size=size,
-        sha256=digest,
+        size=stored.size,
+        sha256=stored.sha256,
     )
     session.add(file)
     await session.flush()  # jobs refer to it by id
@@ -51,7 +80,7 @@ async def keep(
 
 _f = StoredFile.__table__.c
 _FIND = Statement(
-    select(*(_f[name] for name in ("id", "workspace_id", "storage_key", "name", "media_type", "size"))).where(
+    select(*(_f[name] for name in ("id", "workspace_id", "storage_key", "name", "media_type", "size", "sha256"))).where(
         _f.id == bindparam("file_id", type_=Uuid())
     )
 )

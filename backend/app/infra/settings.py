@@ -3,7 +3,7 @@
 import secrets
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PostgresDsn, SecretStr, UrlConstraints, field_validator, model_validator
+from pydantic import AnyUrl, Field, PostgresDsn, SecretStr, UrlConstraints, field_validator, model_validator
 from pydantic_core import MultiHostUrl
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -129,9 +129,20 @@ class Settings(BaseSettings):
     )
     reconciler_interval: float = Field(2.0, gt=0, description="Seconds between two rounds of the reconciler.")
 
-    # Stored files, imported lists
+    # Stored files, imported lists, attachments
     storage_dir: str = Field("./var/files", description="The folder of stored files.")
+    storage_url: Annotated[AnyUrl, UrlConstraints(allowed_schemes=["s3", "gs", "az"])] | None = Field(
+        None,
+        description="A bucket to keep files in instead, `s3://bucket/folder`, of this installation alone; the rest stands "
+        "in the provider's own variables (`AWS_ACCESS_KEY_ID`, `AWS_REGION`, `AWS_ENDPOINT` and their like).",
+    )
     import_max_bytes: int = Field(50_000_000, ge=1024, description="The largest file taken by `POST /tasks/import`.")
+    attachment_max_bytes: int = Field(25_000_000, ge=1024, description="The largest attachment, in bytes.")
+    attachments_per_task: int = Field(100, ge=1, description="Attachments that one task may have.")
+    image_max_pixels: int = Field(40_000_000, ge=1, description="The largest image that gets thumbnails.")
+    image_memory_bytes: int = Field(
+        1 << 29, ge=1 << 28, description="Address space of the process that decodes one image, in bytes."
+    )
 
     # Mail
     smtp_host: str | None = Field(

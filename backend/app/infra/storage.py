@@ -1,30 +1,55 @@
-"""Files outside of the database, under keys that say nothing. On local disk now; the library speaks S3 and its kin too."""
+"""Files outside of the database, under keys that say nothing: on local disk, or in a bucket."""
 
 from __future__ import annotations
 
 import hashlib
+import re
+import secrets
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import obstore
-from obstore.store import LocalStore
+from obstore.store import LocalStore, from_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from datetime import datetime
+
+    from obstore.store import ObjectStore
 
     from app.infra.settings import Settings
 
 CHUNK = 1 << 20
+SHELVES = tuple(f"{number:02x}" for number in range(256))
+"""The first part of every key: no folder, and no listing, holds all files."""
+_KEY = re.compile(r"[0-9a-f]{2}/[0-9a-f]{30}")
+_PART = 5 << 20
+"""S3 takes no smaller parts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What was written: where, how many bytes, their SHA-256."""
+
+    key: str
+    size: int
+    sha256: bytes
 
 
 class Storage:
     """Writes are whole or absent: a reader never sees half a file."""
 
     def __init__(self, settings: Settings) -> None:
-        self._store = LocalStore(str(Path(settings.storage_dir).absolute()), mkdir=True)
+        self._store: ObjectStore
+        if settings.storage_url is None:
+            self._store = LocalStore(str(Path(settings.storage_dir).absolute()), mkdir=True)
+        else:
+            self._store = from_url(str(settings.storage_url))
 
-    async def put(self, key: str, chunks: AsyncIterator[bytes]) -> tuple[int, bytes]:
-        """Returns the size in bytes and the SHA-256 of what was written."""
+    async def put(self, chunks: AsyncIterator[bytes]) -> Stored:
+        """Stores the bytes under a new key. What `chunks` raises leaves nothing behind."""
+        key = f"{secrets.choice(SHELVES)}/{secrets.token_hex(15)}"
         size, digest = 0, hashlib.sha256()
 
         async def counted() -> AsyncIterator[bytes]:
@@ -34,22 +59,20 @@ class Storage:
                 digest.update(chunk)
                 yield chunk
 
-        await obstore.put_async(self._store, key, counted())
-        return size, digest.digest()
+        await obstore.put_async(self._store, key, counted(), chunk_size=_PART, max_concurrency=2)
+        return Stored(key, size, digest.digest())
 
     async def get(self, key: str) -> bytes:
         """The whole file. Raises FileNotFoundError."""
         return bytes(await (await obstore.get_async(self._store, key)).bytes_async())
 
-    async def stream(self, key: str) -> AsyncIterator[bytes]:
-        """The file in pieces of about `CHUNK` bytes. Raises FileNotFoundError before the first one is asked for."""
-        found = await obstore.get_async(self._store, key)
+    async def open(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
+        """The bytes from `start` up to `end`, in pieces; it is known here that the file is there.
 
-        async def pieces() -> AsyncIterator[bytes]:
-            async for piece in found.stream(min_chunk_size=CHUNK):
-                yield bytes(piece)
-
-        return pieces()
+        `end` must be above `start`. Raises FileNotFoundError.
+        """
+        found = await obstore.get_async(self._store, key, options={"range": (start, end)})
+        return (bytes(chunk) async for chunk in found.stream(min_chunk_size=CHUNK))
 
     async def delete(self, key: str) -> None:
         """A file that is gone already stays so."""
@@ -57,3 +80,10 @@ class Storage:
             await obstore.delete_async(self._store, key)
         except FileNotFoundError:
             return
+
+    async def shelf(self, name: str) -> dict[str, datetime]:
+        """The keys of one of the `SHELVES`, with the time of writing. What has no key of ours is not ours."""
+        found = {}
+        async for entries in obstore.list(self._store, name, chunk_size=1000):
+            found.update({entry["path"]: entry["last_modified"] for entry in entries if _KEY.fullmatch(entry["path"])})
+        return found

@@ -3,7 +3,6 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request, Response
 
-from app.infra.storage import Storage
 from app.jobs.repository import SHOWN
 from app.jobs.schemas import JOB, shown
 from app.models import Job
@@ -15,14 +14,9 @@ def accepted(job: Job) -> Response:
     return json_answer(JOB, shown({name: getattr(job, name) for name in SHOWN}), 202, {"Location": f"/jobs/{job.id}"})
 
 
-async def get_storage(request: Request) -> Storage:
-    return cast("Storage", request.app.state.storage)
-
-
 async def get_draining(request: Request) -> asyncio.Event:
     return cast("asyncio.Event", request.app.state.lifecycle.told_to_drain)
 
 
-StorageDep = Annotated[Storage, Depends(get_storage)]
 DrainingDep = Annotated[asyncio.Event, Depends(get_draining)]
 """Set when the process is about to stop: streams end then."""

@@ -13,15 +13,14 @@ from app.identity.caller import Caller
 from app.identity.dependencies import CurrentCaller, is_signed_in
 from app.infra.work import Work
 from app.jobs import service
-from app.jobs.dependencies import DrainingDep, StorageDep
-from app.jobs.errors import JobWithoutResult
+from app.jobs.dependencies import DrainingDep
 from app.jobs.events import follow, has_ended, version_of
 from app.jobs.schemas import JOB, JOB_PAGE, JobOut, JobPage, JobQuery, shown
 from app.web import event_stream
-from app.web.downloads import attachment
+from app.web.downloads import Download, WantedDep, send
 from app.web.responses import json_answer
 from app.web.routing import Route, no_deadline
-from app.web.session import CursorsDep, DatabaseDep, SessionDep, WorkDep
+from app.web.session import CursorsDep, DatabaseDep, SessionDep, StorageDep, WorkDep
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=Route)
 
@@ -70,18 +69,14 @@ _RESULT: dict[int | str, dict[str, Any]] = {
 @router.get("/{job_id:uuid}/result", response_class=Response, responses=_RESULT, summary="Fetch the result of a job")
 @no_deadline
 async def read_job_result(
-    caller: CurrentCaller, job_id: UUID, work: WorkDep, storage: StorageDep, request: Request
+    caller: CurrentCaller, job_id: UUID, work: WorkDep, storage: StorageDep, wanted: WantedDep
 ) -> Response:
     """The file that the job made, streamed; where it made none, its `result`. 409 until the job has ended."""
     result = await service.result(work, _owner(caller), job_id, caller.scope.workspace_ids)
     if result.file is None:
         return Response(to_json(result.value), media_type="application/json")
-    try:
-        pieces = await storage.stream(result.file["storage_key"])
-    except FileNotFoundError:
-        raise JobWithoutResult("The file has been deleted") from None
-    about = {name: result.file[name] for name in ("name", "media_type", "size")}
-    return attachment(request, pieces, **about)
+    about = {name: result.file[name] for name in ("size", "sha256", "media_type", "name")}
+    return await send(storage, Download(result.file["storage_key"], **about), wanted)
 
 
 @router.get("/{job_id:uuid}/events", response_class=Response, responses=event_stream.RESPONSES, summary="Follow a job")

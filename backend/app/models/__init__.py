@@ -1,5 +1,6 @@
 """One file per table; importing this package registers them all."""
 
+from app.models.attachment import Attachment
 from app.models.base import Base
 from app.models.change import Change
 from app.models.idempotency_key import IdempotencyKey
@@ -19,6 +20,7 @@ from app.models.user import User
 from app.models.workspace import Workspace, WorkspaceMember
 
 __all__ = [
+    "Attachment",
     "Base",
     "Change",
     "Comment",

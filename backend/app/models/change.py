@@ -33,7 +33,7 @@ class Change(Base):
     resource: Mapped[str]
     resource_id: Mapped[UUID]
     task_id: Mapped[UUID | None]
-    """The task that this belongs to, for the task itself and for what hangs on it (comments)."""
+    """The task that this belongs to, for the task itself and for what hangs on it (comments, attachments)."""
     version: Mapped[int]
     action: Mapped[str]
     operation_id: Mapped[UUID]

@@ -34,4 +34,5 @@ class BuiltIn:
 BUILT_IN = (
     BuiltIn("health-probe", "health.probe", 15),
     BuiltIn("cleanup", "maintenance.cleanup", 300),
+    BuiltIn("files-sync", "files.sync", 900),
 )

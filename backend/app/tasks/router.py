@@ -11,6 +11,7 @@ from app.infra.settings import Settings
 from app.kit.clock import utc_now
 from app.kit.schema import Limit
 from app.tasks import bulk, history, pages, service
+from app.tasks.attachments import router as attachments
 from app.tasks.comments import router as comments
 from app.tasks.schemas import (
     BULK,
@@ -189,8 +190,9 @@ async def read_history(
     limit: Annotated[Limit, Query()] = 50,
     cursor: Annotated[str | None, Query(max_length=2000)] = None,
 ) -> Response:
-    """Who changed what, newest first: the task and its comments."""
+    """Who changed what, newest first: the task, its comments and its attachments."""
     return json_answer(CHANGE_PAGE, await history.page(session, caller.scope, task_id, limit, cursor, cursors))
 
 
 router.include_router(comments.router)
+router.include_router(attachments.router)

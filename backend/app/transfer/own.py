@@ -43,6 +43,7 @@ COLUMNS = (
     "time_zone",
     "reminders",
     "comments",
+    "attachment_count",
     "position",
     "completed_at",
     "archived_at",
@@ -101,6 +102,7 @@ class OwnTask(_Model):
     recurrence: OwnRecurrence | None = None
     reminders: list[Instant] = []
     comments: list[OwnComment] = []
+    attachment_count: int | None = None
     position: float | None = None
     completed_at: Instant | None = None
     archived_at: Instant | None = None
@@ -133,6 +135,8 @@ class OwnTask(_Model):
             created_at=self.created_at,
             source=dict(self.source or {}),
         )
+        if self.attachment_count:
+            journal.warn(place, "attachments_left_out", "Tasks had attachments; their files are not part of an export.")
         if self.recurrence:
             self._set_recurrence(draft, journal, self.recurrence)
         for name, value in (self.model_extra or {}).items():
@@ -177,7 +181,7 @@ def from_cells(cells: dict[str, str]) -> dict[str, Any]:
     for name in ("comments", "source"):
         if name in filled:
             members[name] = json.loads(filled[name])
-    for name, number in (("estimate_minutes", int), ("version", int), ("position", float)):
+    for name, number in (("estimate_minutes", int), ("attachment_count", int), ("version", int), ("position", float)):
         if name in filled:
             members[name] = number(filled[name])
     zone = members.pop("time_zone", "UTC")

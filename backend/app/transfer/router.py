@@ -64,7 +64,9 @@ async def import_tasks(
         dry_run=form.dry_run,
         on_error=form.on_error,
     )
-    return accepted(await enqueue(session, args, workspace_id=workspace_id, created_by=caller.user_id))
+    job = await enqueue(session, args, workspace_id=workspace_id, created_by=caller.user_id)
+    stored.job_id = job.id  # pruned with it
+    return accepted(job)
 
 
 async def _chunks(file: UploadFile) -> AsyncIterator[bytes]:

@@ -63,8 +63,13 @@ def require_match(if_match: str | None, version: int, *, required: bool = False)
 
 
 def not_modified(if_none_match: str | None, version: int) -> bool:
-    """Whether the client has this version already; compared weakly (13.1.2)."""
+    """Whether the client has this version already."""
+    return is_known(if_none_match, etag(version))
+
+
+def is_known(if_none_match: str | None, tag: str) -> bool:
+    """Whether the client has the representation with this tag already; compared weakly (13.1.2)."""
     if if_none_match is None:
         return False
-    tags = [tag.removeprefix("W/") for tag in _tags(if_none_match)]
-    return tags == ["*"] or etag(version) in tags
+    tags = [one.removeprefix("W/") for one in _tags(if_none_match)]
+    return tags == ["*"] or tag in tags

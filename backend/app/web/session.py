@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.infra.database import Database
 from app.infra.settings import Settings
+from app.infra.storage import Storage
 from app.infra.work import Work
 from app.kit.pagination import CursorCodec
 from app.web.idempotency import Replay, begin
@@ -16,6 +17,10 @@ from app.web.idempotency import Replay, begin
 
 async def get_database(request: Request) -> Database:
     return cast("Database", request.app.state.database)
+
+
+async def get_storage(request: Request) -> Storage:
+    return cast("Storage", request.app.state.storage)
 
 
 async def get_settings(request: Request) -> Settings:
@@ -59,5 +64,6 @@ async def get_session(work: WorkDep) -> AsyncSession:
 
 SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
 DatabaseDep = Annotated[Database, Depends(get_database)]
+StorageDep = Annotated[Storage, Depends(get_storage)]
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 CursorsDep = Annotated[CursorCodec, Depends(get_cursors)]

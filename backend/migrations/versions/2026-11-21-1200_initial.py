@@ -367,28 +367,6 @@ def upgrade() -> None:
     )
     op.create_index("uq_schedules_name", "schedules", ["workspace_id", "name"], unique=True)
     op.create_table(
-        "stored_files",
-        sa.Column("workspace_id", sa.Uuid(), nullable=False),
-        sa.Column("created_by", sa.Uuid(), nullable=True),
-        sa.Column("storage_key", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("media_type", sa.Text(), nullable=False),
-        sa.Column("size", sa.BigInteger(), nullable=False),
-        sa.Column("sha256", sa.LargeBinary(), nullable=False),
-        sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["created_by"], ["users.id"], name=op.f("fk_stored_files_created_by"), ondelete="SET NULL"
-        ),
-        sa.ForeignKeyConstraint(
-            ["workspace_id"], ["workspaces.id"], name=op.f("fk_stored_files_workspace_id"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_stored_files")),
-        sa.UniqueConstraint("storage_key", name=op.f("uq_stored_files_storage_key")),
-    )
-    op.create_index("ix_stored_files_workspace_id", "stored_files", ["workspace_id"], unique=False)
-    op.create_table(
         "workspace_members",
         sa.Column("workspace_id", sa.Uuid(), nullable=False),
         sa.Column("user_id", sa.Uuid(), nullable=False),
@@ -559,6 +537,27 @@ def upgrade() -> None:
     )
     op.create_index("ix_tasks_updated", "tasks", ["workspace_id", "updated_at", "id"], unique=False)
     op.create_table(
+        "attachments",
+        sa.Column("task_id", sa.Uuid(), nullable=False),
+        sa.Column("workspace_id", sa.Uuid(), nullable=False),
+        sa.Column("created_by", sa.Uuid(), nullable=True),
+        sa.Column("job_id", sa.Uuid(), nullable=True),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["created_by"], ["users.id"], name=op.f("fk_attachments_created_by"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["task_id", "workspace_id"],
+            ["tasks.id", "tasks.workspace_id"],
+            name=op.f("fk_attachments_task_id_workspace_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_attachments")),
+    )
+    op.create_index("ix_attachments_task_id", "attachments", ["task_id", "created_at", "id"], unique=False)
+    op.create_table(
         "comments",
         sa.Column("task_id", sa.Uuid(), nullable=False),
         sa.Column("workspace_id", sa.Uuid(), nullable=False),
@@ -636,9 +635,62 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_task_reminders")),
         sa.UniqueConstraint("task_id", "remind_at", name=op.f("uq_task_reminders_task_id_remind_at")),
     )
+    op.create_table(
+        "stored_files",
+        sa.Column("workspace_id", sa.Uuid(), nullable=False),
+        sa.Column("created_by", sa.Uuid(), nullable=True),
+        sa.Column("attachment_id", sa.Uuid(), nullable=True),
+        sa.Column("thumbnail", sa.Text(), nullable=True),
+        sa.Column("job_id", sa.Uuid(), nullable=True),
+        sa.Column("storage_key", sa.Text(collation="C"), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("media_type", sa.Text(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("sha256", sa.LargeBinary(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["attachment_id"], ["attachments.id"], name=op.f("fk_stored_files_attachment_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["created_by"], ["users.id"], name=op.f("fk_stored_files_created_by"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_stored_files_job_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["workspace_id"], ["workspaces.id"], name=op.f("fk_stored_files_workspace_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_stored_files")),
+        sa.UniqueConstraint("storage_key", name=op.f("uq_stored_files_storage_key")),
+    )
+    op.create_index(
+        "ix_stored_files_job_id",
+        "stored_files",
+        ["job_id"],
+        unique=False,
+        postgresql_where=sa.text("job_id IS NOT NULL"),
+    )
+    op.create_index("ix_stored_files_workspace_id", "stored_files", ["workspace_id"], unique=False)
+    op.create_index(
+        "uq_stored_files_attachment_id",
+        "stored_files",
+        ["attachment_id", "thumbnail"],
+        unique=True,
+        postgresql_nulls_not_distinct=True,
+        postgresql_where=sa.text("attachment_id IS NOT NULL"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_index(
+        "uq_stored_files_attachment_id",
+        table_name="stored_files",
+        postgresql_nulls_not_distinct=True,
+        postgresql_where=sa.text("attachment_id IS NOT NULL"),
+    )
+    op.drop_index("ix_stored_files_workspace_id", table_name="stored_files")
+    op.drop_index("ix_stored_files_job_id", table_name="stored_files", postgresql_where=sa.text("job_id IS NOT NULL"))
+    op.drop_table("stored_files")
     op.drop_table("task_reminders")
     op.drop_index("ix_task_labels_label_id", table_name="task_labels")
     op.drop_table("task_labels")
@@ -647,6 +699,8 @@ def downgrade() -> None:
     op.drop_index("ix_comments_task_id", table_name="comments")
     op.drop_index("ix_comments_search", table_name="comments", postgresql_using="gin")
     op.drop_table("comments")
+    op.drop_index("ix_attachments_task_id", table_name="attachments")
+    op.drop_table("attachments")
     op.drop_index("ix_tasks_updated", table_name="tasks")
     op.drop_index(
         "ix_tasks_title_trigram", table_name="tasks", postgresql_using="gin", postgresql_ops={"title": "gin_trgm_ops"}
@@ -671,8 +725,6 @@ def downgrade() -> None:
     op.drop_table("job_effects")
     op.drop_index("ix_workspace_members_user_id", table_name="workspace_members")
     op.drop_table("workspace_members")
-    op.drop_index("ix_stored_files_workspace_id", table_name="stored_files")
-    op.drop_table("stored_files")
     op.drop_index("uq_schedules_name", table_name="schedules")
     op.drop_index("uq_schedules_built_in", table_name="schedules", postgresql_where=sa.text("workspace_id IS NULL"))
     op.drop_index("ix_schedules_next_slot", table_name="schedules")

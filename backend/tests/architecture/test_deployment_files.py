@@ -83,10 +83,11 @@ def test_nginx_closes_an_idle_upstream_connection_before_the_api_does() -> None:
 def test_nginx_takes_every_body_that_the_api_takes() -> None:
     mebibyte = 1 << 20
     assert int(directive("client_max_body_size").removesuffix("m")) * mebibyte >= DEFAULTS["max_body_bytes"].default
-    upload = re.search(r"location ~ \^/tasks/import/\?\$ \{\s*client_max_body_size (\d+)m;", NGINX)
-    assert upload is not None
-    # The file, and the rest of the form around it.
-    assert int(upload[1]) * mebibyte > DEFAULTS["import_max_bytes"].default + 64_000
+    for path, setting in (("import/?$", "import_max_bytes"), ("[^/]+/attachments(/|$)", "attachment_max_bytes")):
+        upload = re.search(rf"location ~ {re.escape('^/tasks/' + path)} \{{\s*client_max_body_size (\d+)m;", NGINX)
+        assert upload is not None
+        # The file, and the rest of the form around it.
+        assert int(upload[1]) * mebibyte > DEFAULTS[setting].default + 64_000
 
 
 def test_nginx_leaves_etags_strong() -> None:

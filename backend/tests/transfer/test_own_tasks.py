@@ -54,6 +54,12 @@ def test_unknown_members_are_kept_in_the_source() -> None:
     assert codes(parsed.warnings) == ["field_kept"]
 
 
+def test_attachments_that_an_export_counted_are_missed() -> None:
+    parsed = listed({"title": "a", "attachment_count": 2}, {"title": "b", "attachment_count": 0}, {"title": "c"})
+    assert [task.source for task in parsed.tasks] == [{}, {}, {}]
+    assert [(one.code, one.count) for one in parsed.warnings] == [("attachments_left_out", 1)]
+
+
 def test_a_rule_or_zone_that_is_none_becomes_text() -> None:
     task = only(listed({"title": "a", "recurrence": {"rrule": "FREQ=DAILY", "time_zone": "Mars"}}))
     assert (task.recurrence, task.description) == (None, "RRULE:FREQ=DAILY (Mars)")

@@ -1,0 +1,1 @@
+"""Files on a task, and the thumbnails of those that are images."""
