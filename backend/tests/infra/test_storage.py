@@ -37,9 +37,11 @@ class Bucket(BaseHTTPRequestHandler):
                 self.parts[key] = {}
                 self.say(200, b"<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>")
             case "POST" if "delete" in query:
-                for deleted in re.findall(r"<Key>(.*?)</Key>", body.decode()):
-                    self.objects.pop(deleted, None)
-                self.say(200, b"<DeleteResult></DeleteResult>")
+                wanted = re.findall(r"<Key>(.*?)</Key>", body.decode())
+                for one in wanted:
+                    self.objects.pop(one, None)
+                done = "".join(f"<Deleted><Key>{one}</Key></Deleted>" for one in wanted)
+                self.say(200, f"<DeleteResult>{done}</DeleteResult>".encode())
             case "PUT":
                 self.parts[key][int(query["partNumber"])] = body
                 self.say(200)
