@@ -81,14 +81,14 @@ Id = Annotated[UUID, Field(strict=False)]
 """A reference in a body: JSON has no UUIDs, so a strict model takes its text."""
 
 
-def _digits(value: object) -> object:
-    # pydantic reads "1_0" and " 10" as ten.
+def digits(value: object) -> object:
+    """For a number in a query: pydantic reads "1_0" and " 10" as ten."""
     if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) < 10):  # noqa: PLR2004
         raise PydanticKnownError("int_parsing")
     return value
 
 
-Limit = Annotated[int, Field(ge=1, le=100, description="Items of one page."), BeforeValidator(_digits)]
+Limit = Annotated[int, Field(ge=1, le=100, description="Items of one page."), BeforeValidator(digits)]
 """How many items a page may hold."""
 
 

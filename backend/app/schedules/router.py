@@ -6,13 +6,15 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query, Response
+from pydantic import BeforeValidator
 
 from app.identity.dependencies import CurrentCaller
 from app.jobs.dependencies import accepted
 from app.jobs.schemas import JobOut
 from app.kit.clock import utc_now
+from app.kit.schema import digits
 from app.schedules import service
-from app.schedules.dependencies import ScheduleToChange, ScheduleToUse, args_of_body
+from app.schedules.dependencies import ScheduleToChange, ScheduleToUse, args_of_body, schedule_to_change
 from app.schedules.schemas import (
     PreviewRequest,
     RunPage,
@@ -24,14 +26,14 @@ from app.schedules.schemas import (
     ScheduleUpdate,
     SlotList,
 )
-from app.web.preconditions import IfNoneMatch
+from app.web.preconditions import IfMatch, IfNoneMatch
 from app.web.responses import tagged, unless_known
 from app.web.routing import Route
-from app.web.session import CursorsDep, SessionDep, WorkDep
+from app.web.session import CursorsDep, SessionDep, SettingsDep, WorkDep
 
 router = APIRouter(prefix="/schedules", tags=["schedules"], route_class=Route)
 SCHEDULE = "/{schedule_id:uuid}"
-Count = Annotated[int, Query(ge=1, le=50, description="Slots at most.")]
+Count = Annotated[int, Query(ge=1, le=50, description="Slots at most."), BeforeValidator(digits)]
 
 
 @router.get("", response_model=SchedulePage, summary="List schedules")
@@ -71,11 +73,19 @@ async def read_schedule(
 
 @router.patch(SCHEDULE, response_model=ScheduleOut, summary="Change a schedule")
 async def update_schedule(
-    caller: CurrentCaller, body: ScheduleUpdate, schedule: ScheduleToChange, work: WorkDep, response: Response
+    caller: CurrentCaller,
+    schedule_id: UUID,
+    body: ScheduleUpdate,
+    work: WorkDep,
+    settings: SettingsDep,
+    response: Response,
+    if_match: IfMatch = None,
 ) -> Any:
     """A JSON merge patch: only the fields sent are touched; a rule replaces the one before. With other times it runs at
     its next slot by those. Of a built-in schedule only the times can be changed.
     """
+    # Called, not depended on: what is wrong with the body comes before a stale If-Match (RFC 9110 13.2.1).
+    schedule = await schedule_to_change(caller, schedule_id, await work.transaction(), settings, if_match)
     patch = body.model_dump()
     with args_of_body(patch.get("args")):
         return tagged(response, await service.update_schedule(work, caller, schedule, patch))

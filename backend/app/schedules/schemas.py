@@ -9,8 +9,8 @@ from pydantic import MISSING, AfterValidator, BaseModel, ConfigDict, Field, Plai
 from pydantic_core import PydanticCustomError, to_json
 from typing_extensions import TypedDict  # pydantic asks for it on Python 3.11
 
-from app.kit.schema import Id, Instant, StrictModel, Text, TimeZone, UtcTime
-from app.web.listing import ListQuery
+from app.kit.schema import Flag, Id, Instant, StrictModel, Text, TimeZone, UtcTime
+from app.web.listing import ListQuery, sort_by
 
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -217,14 +217,12 @@ class SlotList(TypedDict):
 
 
 class ScheduleQuery(ListQuery):
-    sort: str | None = Field(
-        None, max_length=100, description="Comma separated: name (default), created_at; `-` for descending."
-    )
+    sort: str | None = sort_by("name", "created_at", default="name")
     workspace: list[UUID] = Field([], max_length=50, description="Only these workspaces.")
     kind: list[Kind] = Field([], max_length=20, description="Only these kinds; repeatable.")
-    paused: bool | None = Field(None, description="Only those that are paused, or that are not.")
+    paused: Flag | None = Field(None, description="Only those that are paused, or that are not.")
 
 
 class RunQuery(ListQuery):
-    sort: str | None = Field(None, max_length=100, description="`slot` or `-slot`, the default.")
+    sort: str | None = sort_by("slot", default="-slot")
     outcome: list[Outcome] = Field([], description="Only these outcomes; repeatable.")

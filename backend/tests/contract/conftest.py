@@ -17,6 +17,7 @@ from app.core.server import Protocol
 from app.infra.settings import Settings
 from app.models import User
 from tests.conftest import Account, SignUp
+from tests.schedules.job_kinds import DigestArgs
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def make_owner(client: httpx2.AsyncClient, sign_up: SignUp, app: FastAPI) -> Mak
         comment_id = await create(f"/tasks/{task_id}/comments", {"body": mark})
         trashed_task_id = await create("/tasks", {"title": mark})
         await client.delete(f"/tasks/{trashed_task_id}", headers=account.headers)
+        schedule_id = await create("/schedules", {"name": mark, "kind": DigestArgs.kind, "interval_seconds": 3600})
         imported = await client.post(
             "/tasks/import",
             files={"file": (f"{mark}.txt", f"{mark}\n".encode())},
@@ -76,6 +78,7 @@ def make_owner(client: httpx2.AsyncClient, sign_up: SignUp, app: FastAPI) -> Mak
             "label_id": label_id,
             "task_id": task_id,
             "comment_id": comment_id,
+            "schedule_id": schedule_id,
             "job_id": imported.json()["id"],
             "session_id": sessions.json()["items"][0]["id"],
         }

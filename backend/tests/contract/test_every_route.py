@@ -146,5 +146,14 @@ def test_every_route_is_in_the_document() -> None:
 
 def test_every_id_in_a_path_is_one_that_both_own() -> None:
     names = {name for one in OPERATIONS for name in one.ids}
-    assert names <= {"project_id", "section_id", "label_id", "task_id", "comment_id", "job_id", "session_id"}
+    assert names <= {
+        "project_id",
+        "section_id",
+        "label_id",
+        "task_id",
+        "comment_id",
+        "job_id",
+        "schedule_id",
+        "session_id",
+    }
     assert resolved({"$ref": "#/components/schemas/Problem"})["required"]

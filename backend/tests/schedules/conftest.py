@@ -5,21 +5,8 @@ from sqlalchemy import text
 
 from app.infra.database import Database
 from app.infra.settings import Settings
-from app.kit.schema import Id
-from app.worker import JobArgs, RunningJob, handler
 from app.worker.line import Line
-
-
-class DigestArgs(JobArgs, kind="tests.digest", queue="reports", schedulable=True):
-    """A kind of which people may make schedules; the product's own ones are tested where they are."""
-
-    project_id: Id | None = None
-    days: int = 7
-
-
-@handler(DigestArgs)
-async def digest(job: RunningJob, args: DigestArgs) -> dict:
-    return {"workspace_id": str(job.workspace_id), "created_by": str(job.created_by), "days": args.days}
+from tests.schedules import job_kinds  # noqa: F401  its kind is declared there
 
 
 @pytest.fixture
