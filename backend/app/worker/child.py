@@ -41,7 +41,9 @@ class Child:
         self._release_at = release_at
         self._tell = tell
         self._loop = asyncio.new_event_loop()
-        self._line = Line(settings, "worker")
+        # It cannot know how many rows of a queue may be claimed, and guesses few: so it would read and sort the whole
+        # backlog at each claim (70 ms with 30,000 rows) instead of taking the first entry of the index (0.5 ms).
+        self._line = Line(settings, "worker", enable_sort="off")
         self._heartbeat = Heartbeat(settings, release_at)
         self._broker = Broker(settings)
         self._database: Database | None = None

@@ -18,13 +18,13 @@ Fetch = Callable[[Statement, Mapping[str, Any]], Awaitable[Sequence[Any]]]
 class Line:
     """Beside the pools on purpose: a handler that holds every connection cannot keep its own heartbeat waiting.
 
-    For one event loop, one statement at a time.
+    For one event loop, one statement at a time. `planner` holds settings of PostgreSQL for its statements.
     """
 
-    def __init__(self, settings: Settings, name: str) -> None:
+    def __init__(self, settings: Settings, name: str, **planner: str) -> None:
         self._url = settings.driver_url
         self._timeout = settings.database_statement_timeout
-        self._server_settings = {"application_name": f"taskapi-{name}", "timezone": "UTC", "jit": "off"}
+        self._server_settings = {"application_name": f"taskapi-{name}", "timezone": "UTC", "jit": "off", **planner}
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
 
     async def fetch(self, statement: Statement, params: Mapping[str, Any]) -> list[asyncpg.Record]:

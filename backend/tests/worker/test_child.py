@@ -12,7 +12,7 @@ from sqlalchemy import text
 from app.infra.database import Database
 from app.kit.clock import utc_now
 from app.models import Workspace
-from app.worker import kinds
+from app.worker import kinds, repository
 from app.worker.child import Child
 
 
@@ -254,6 +254,29 @@ async def test_a_child_lives_through_the_loss_of_its_connections(child, add, loo
     while not await run(child):
         pass
     assert (await look(job_id)).state == "completed"
+
+
+async def test_a_claim_does_not_read_the_whole_backlog(child, add, database) -> None:
+    async with database.transaction() as session:
+        session.add(workspace := Workspace(name="large"))
+    await add(EchoArgs(), workspace_id=workspace.id)
+    columns = "kind, queue, args_version, args, state, max_attempts, workspace_id"
+    async with database.transaction() as session:
+        many = f"SELECT gen_random_uuid(), {columns} FROM jobs, generate_series(1, 10000)"
+        await session.execute(text(f"INSERT INTO jobs (id, {columns}) {many}"))
+        await session.execute(text("ANALYZE jobs"))
+    await run(child)  # opens the connection
+    params = {"queue": "default", "known": kinds.known(), "workspace_limit": 4, "lease": 30.0, "worker": "w"}
+    connection = child._line._connection
+
+    async def plan() -> str:
+        rows = await connection.fetch(f"EXPLAIN {repository.CLAIM.sql}", *repository.CLAIM.arguments(params))
+        return "\n".join(row[0] for row in rows)
+
+    found = child._loop.run_until_complete
+    text_of_plan = await asyncio.to_thread(found, plan())
+    assert "ix_jobs_claim" in text_of_plan
+    assert "Sort Key: jobs_2.priority" not in text_of_plan, text_of_plan
 
 
 def test_what_may_be_enqueued_has_a_handler() -> None:
