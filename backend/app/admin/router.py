@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from app.admin import service
 from app.admin.schemas import (
@@ -24,10 +24,10 @@ from app.identity.dependencies import CurrentSuperuser
 from app.jobs import service as jobs
 from app.jobs.schemas import JOB_PAGE, AnyJobQuery, JobPage
 from app.web.responses import json_answer
-from app.web.routing import Route, no_deadline
+from app.web.routing import Room, no_deadline
 from app.web.session import CursorsDep, WorkDep
 
-router = APIRouter(prefix="/admin/jobs", tags=["operations"], route_class=Route)
+router = Room(prefix="/admin/jobs", tags=["operations"])
 
 
 @router.get("", response_model=JobPage, summary="List all jobs")

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import Header, Query, Request, Response
 from pydantic_core import to_json
 
 from app.identity.caller import Caller
@@ -19,10 +19,10 @@ from app.jobs.schemas import JOB, JOB_PAGE, JobOut, JobPage, JobQuery, shown
 from app.web import event_stream
 from app.web.downloads import Download, WantedDep, send
 from app.web.responses import json_answer
-from app.web.routing import Route, no_deadline
+from app.web.routing import Room, no_deadline
 from app.web.session import CursorsDep, DatabaseDep, SessionDep, StorageDep, WorkDep
 
-router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=Route)
+router = Room(prefix="/jobs", tags=["jobs"])
 
 
 def _owner(caller: Caller) -> UUID | None:

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from app.identity.dependencies import CurrentCaller
 from app.labels import service
@@ -11,10 +11,10 @@ from app.labels.dependencies import LabelToChange, label_to_change
 from app.labels.schemas import LabelCreate, LabelOut, LabelPage, LabelQuery, LabelUpdate
 from app.web.preconditions import IfMatch, IfNoneMatch
 from app.web.responses import tagged, unless_known
-from app.web.routing import Route
+from app.web.routing import Room
 from app.web.session import CursorsDep, SessionDep, SettingsDep, WorkDep
 
-router = APIRouter(prefix="/labels", tags=["labels"], route_class=Route)
+router = Room(prefix="/labels", tags=["labels"])
 LABEL = "/{label_id:uuid}"
 
 

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from app.changes.editing import edit
 from app.identity.dependencies import CurrentCaller
@@ -23,10 +23,10 @@ from app.projects.schemas import (
 )
 from app.web.preconditions import IfMatch, IfNoneMatch
 from app.web.responses import tagged, unless_known
-from app.web.routing import Route
+from app.web.routing import Room
 from app.web.session import CursorsDep, SessionDep, SettingsDep, WorkDep
 
-router = APIRouter(prefix="/projects", tags=["projects"], route_class=Route)
+router = Room(prefix="/projects", tags=["projects"])
 PROJECT = "/{project_id:uuid}"
 SECTIONS = PROJECT + "/sections"
 SECTION = SECTIONS + "/{section_id:uuid}"

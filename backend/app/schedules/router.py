@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from pydantic import BeforeValidator
 
 from app.identity.dependencies import CurrentCaller
@@ -28,10 +28,10 @@ from app.schedules.schemas import (
 )
 from app.web.preconditions import IfMatch, IfNoneMatch
 from app.web.responses import tagged, unless_known
-from app.web.routing import Route
+from app.web.routing import Room
 from app.web.session import CursorsDep, SessionDep, SettingsDep, WorkDep
 
-router = APIRouter(prefix="/schedules", tags=["schedules"], route_class=Route)
+router = Room(prefix="/schedules", tags=["schedules"])
 SCHEDULE = "/{schedule_id:uuid}"
 Count = Annotated[int, Query(ge=1, le=50, description="Slots at most."), BeforeValidator(digits)]
 

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from app.identity.caller import Caller
 from app.identity.dependencies import CurrentCaller
@@ -31,10 +31,10 @@ from app.tasks.schemas import (
 from app.tasks.service import Writer
 from app.web.preconditions import IfMatch, IfNoneMatch, etag, not_modified, versions
 from app.web.responses import json_answer
-from app.web.routing import Route, no_deadline
+from app.web.routing import Room, no_deadline
 from app.web.session import CursorsDep, SessionDep, SettingsDep, WorkDep
 
-router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=Route)
+router = Room(prefix="/tasks", tags=["tasks"])
 
 
 def writer_of(caller: Caller) -> Writer:
@@ -64,30 +64,6 @@ async def list_tasks(
 async def create_task(caller: CurrentCaller, task: TaskCreate, work: WorkDep) -> Response:
     """The title alone is enough: the task lands in your inbox. A repeat with one `Idempotency-Key` makes no second."""
     return _created(await service.create(work, writer_of(caller), task.model_dump()))
-
-
-@router.get("/trash", response_model=TaskPage, summary="List deleted tasks")
-async def list_trash(
-    caller: CurrentCaller, query: Annotated[TaskQuery, Query()], work: WorkDep, cursors: CursorsDep
-) -> Response:
-    """Deleted tasks stay here until they are restored or purged; filters and pages are those of `GET /tasks`."""
-    return json_answer(TASK_PAGE, await pages.page(work, caller.scope, caller.user_id, query, cursors, trashed=True))
-
-
-@router.delete("/trash/{task_id:uuid}", status_code=204, summary="Purge a deleted task")
-async def purge_task(caller: CurrentCaller, task_id: UUID, work: WorkDep) -> None:
-    """Removes a task from the trash for good, with its comments. This cannot be undone."""
-    await service.purge(work, writer_of(caller), task_id)
-
-
-@router.post("/bulk", response_model=BulkOut, summary="Create, update and delete many tasks")
-@no_deadline
-async def write_many(caller: CurrentCaller, entries: Bulk, work: WorkDep) -> Response:
-    """At most 500 entries. `atomic` (the default): the first error is a 422 naming the entry; nothing is written.
-
-    With `atomic=false` each entry has its own result, in the order sent.
-    """
-    return json_answer(BULK, await bulk.write(work, writer_of(caller), entries))
 
 
 @router.get(
@@ -123,6 +99,30 @@ async def update_task(
     """A JSON merge patch: only the fields sent are touched. With `If-Match`, a task changed since then stays (412)."""
     wanted = versions(if_match, required=settings.require_if_match)
     return _answer(await service.update(work, writer_of(caller), task_id, patch.model_dump(), wanted))
+
+
+@router.get("/trash", response_model=TaskPage, summary="List deleted tasks")
+async def list_trash(
+    caller: CurrentCaller, query: Annotated[TaskQuery, Query()], work: WorkDep, cursors: CursorsDep
+) -> Response:
+    """Deleted tasks stay here until they are restored or purged; filters and pages are those of `GET /tasks`."""
+    return json_answer(TASK_PAGE, await pages.page(work, caller.scope, caller.user_id, query, cursors, trashed=True))
+
+
+@router.delete("/trash/{task_id:uuid}", status_code=204, summary="Purge a deleted task")
+async def purge_task(caller: CurrentCaller, task_id: UUID, work: WorkDep) -> None:
+    """Removes a task from the trash for good, with its comments. This cannot be undone."""
+    await service.purge(work, writer_of(caller), task_id)
+
+
+@router.post("/bulk", response_model=BulkOut, summary="Create, update and delete many tasks")
+@no_deadline
+async def write_many(caller: CurrentCaller, entries: Bulk, work: WorkDep) -> Response:
+    """At most 500 entries. `atomic` (the default): the first error is a 422 naming the entry; nothing is written.
+
+    With `atomic=false` each entry has its own result, in the order sent.
+    """
+    return json_answer(BULK, await bulk.write(work, writer_of(caller), entries))
 
 
 @router.delete("/{task_id:uuid}", status_code=204, summary="Delete a task")
