@@ -24,6 +24,11 @@ class Work:
         self._database = database
         self._session: AsyncSession | None = None
 
+    @property
+    def open(self) -> bool:
+        """Whether there is a transaction that has not ended."""
+        return self._session is not None
+
     async def transaction(self) -> AsyncSession:
         if self._session is None:
             self._session = self._database.session()

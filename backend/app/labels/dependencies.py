@@ -20,4 +20,4 @@ async def label_to_change(
     return label
 
 
-LabelToChange = Annotated[Label, Depends(label_to_change, scope="function")]
+LabelToChange = Annotated[Label, Depends(label_to_change)]

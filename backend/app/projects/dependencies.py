@@ -33,5 +33,5 @@ async def section_to_change(
     return section
 
 
-ProjectToChange = Annotated[Project, Depends(project_to_change, scope="function")]
-SectionToChange = Annotated[Section, Depends(section_to_change, scope="function")]
+ProjectToChange = Annotated[Project, Depends(project_to_change)]
+SectionToChange = Annotated[Section, Depends(section_to_change)]

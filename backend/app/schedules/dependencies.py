@@ -28,8 +28,8 @@ async def schedule_to_use(caller: CurrentCaller, schedule_id: UUID, session: Ses
     return await service.lock_schedule(session, caller, schedule_id)
 
 
-ScheduleToChange = Annotated[Schedule, Depends(schedule_to_change, scope="function")]
-ScheduleToUse = Annotated[Schedule, Depends(schedule_to_use, scope="function")]
+ScheduleToChange = Annotated[Schedule, Depends(schedule_to_change)]
+ScheduleToUse = Annotated[Schedule, Depends(schedule_to_use)]
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,6 +11,7 @@ from fastapi.routing import APIRoute, APIRouter
 from starlette.requests import Request
 from starlette.routing import Match
 
+from app.infra.work import Work
 from app.kit.errors import FieldProblem, InvalidInput, Unavailable
 from app.web import idempotency
 from app.web.body import parse_json
@@ -60,7 +62,9 @@ class _StrictRequest(Request):
 
 
 class Route(APIRoute):
-    """Refuses query parameters that the endpoint does not know, bounds its database work, serves `Idempotency-Key`."""
+    """Refuses query parameters that the endpoint does not know, serves `Idempotency-Key`, and makes the request one
+    unit of work: its transaction, if there is one, commits when the handler returned and before the answer leaves.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -86,21 +90,29 @@ class Route(APIRoute):
                 request = _StrictRequest(request.scope, request.receive)
             if request.scope["query_string"]:
                 _refuse_unknown(request, single, repeatable)
-            if not bounded:
-                return await run(request)
-            # The commit, which comes after this, counts too.
-            until = asyncio.get_running_loop().time() + request.app.state.settings.database_deadline
-            request.scope["taskapi.deadline"] = until
-            deadline = asyncio.timeout_at(until)
+            deadline = asyncio.timeout(request.app.state.settings.database_deadline if bounded else None)
+            work = request.scope["taskapi.work"] = Work(request.app.state.database)
             try:
                 async with deadline:
-                    return await run(request)
+                    response = await run(request)
+                    await work.end(commit=True)
+                    return response
             except TimeoutError:
                 if not deadline.expired():
                     raise
                 raise Unavailable("The database did not answer in time; nothing is known to have changed") from None
+            finally:
+                await _undo(work, deadline.when())
 
         return checked
+
+
+async def _undo(work: Work, until: float | None) -> None:
+    """What was not committed. Past the deadline this is given up too: the session then drops its connection."""
+    if work.open:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                await work.end(commit=False)
 
 
 class Room(APIRouter):

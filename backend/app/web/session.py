@@ -1,7 +1,5 @@
 """One request is one transaction, committed before its answer leaves (docs/adr/0002)."""
 
-import asyncio
-from collections.abc import AsyncIterator
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
@@ -31,30 +29,16 @@ async def get_cursors(request: Request) -> CursorCodec:
     return cast("CursorCodec", request.app.state.cursors)
 
 
-def deadline_of(request: Request) -> asyncio.Timeout:
-    """What is left of the request's time in the database; `Route` sets it, `no_deadline` lifts it."""
-    return asyncio.timeout_at(request.scope.get("taskapi.deadline"))
+async def get_work(request: Request) -> Work:
+    """The request's unit of work, which `Route` ends; under an `Idempotency-Key` it begins with the key."""
+    work = cast("Work", request.scope["taskapi.work"])
+    replay: Replay | None = request.scope.get("taskapi.idempotency")
+    if replay is not None:
+        await begin(await work.transaction(), replay, request.state.caller_id)
+    return work
 
 
-async def get_work(request: Request) -> AsyncIterator[Work]:
-    """The request's work; its transaction, if there is one, commits when the handler returned.
-
-    Always with `scope="function"`: FastAPI's default scope commits after the client has its answer.
-    """
-    work = Work(request.app.state.database)
-    try:
-        replay: Replay | None = request.scope.get("taskapi.idempotency")
-        if replay is not None:
-            await begin(await work.transaction(), replay, request.state.caller_id)
-        yield work
-        async with deadline_of(request):
-            await work.end(commit=True)
-    finally:
-        async with deadline_of(request):
-            await work.end(commit=False)
-
-
-WorkDep = Annotated[Work, Depends(get_work, scope="function")]
+WorkDep = Annotated[Work, Depends(get_work)]
 
 
 async def get_session(work: WorkDep) -> AsyncSession:
@@ -62,7 +46,7 @@ async def get_session(work: WorkDep) -> AsyncSession:
     return await work.transaction()
 
 
-SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
+SessionDep = Annotated[AsyncSession, Depends(get_session)]
 DatabaseDep = Annotated[Database, Depends(get_database)]
 StorageDep = Annotated[Storage, Depends(get_storage)]
 SettingsDep = Annotated[Settings, Depends(get_settings)]

@@ -31,7 +31,7 @@ async def _to_change(
     return comment
 
 
-CommentToChange = Annotated[Comment, Depends(_to_change, scope="function")]
+CommentToChange = Annotated[Comment, Depends(_to_change)]
 
 
 @router.get("", response_model=CommentPage, summary="List a task's comments")
