@@ -80,6 +80,9 @@ class Text(GroupedMetadata):
 Id = Annotated[UUID, Field(strict=False)]
 """A reference in a body: JSON has no UUIDs, so a strict model takes its text."""
 
+ShownId = Annotated[UUID, PlainSerializer(str, return_type=str), WithJsonSchema({"type": "string", "format": "uuid"})]
+"""An id in an answer. The driver's ids are of a subclass of UUID, which pydantic writes three times as slowly itself."""
+
 
 def digits(value: object) -> object:
     """For a number in a query: pydantic reads "1_0" and " 10" as ten."""

@@ -10,7 +10,7 @@ from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict  # pydantic asks for it on Python 3.11
 
-from app.kit.schema import Flag, Id, Instant, Limit, StrictModel, Text, TimeZone
+from app.kit.schema import Flag, Id, Instant, Limit, ShownId, StrictModel, Text, TimeZone
 from app.tasks.listing import SORTABLE
 from app.web.listing import sort_by
 
@@ -117,18 +117,18 @@ class TaskUpdate(_OneWayToNameLabels):
 class TaskOut(TypedDict):
     """A task as every route shows it."""
 
-    id: UUID
+    id: ShownId
     key: Annotated[str, Field(description="The human key, for example INBOX-12. It never changes.")]
-    workspace_id: UUID
-    project_id: UUID
-    section_id: UUID | None
-    parent_id: UUID | None
+    workspace_id: ShownId
+    project_id: ShownId
+    section_id: ShownId | None
+    parent_id: ShownId | None
     title: str
     description: str | None
     status: Status
     priority: Priority
-    label_ids: list[UUID]
-    assignee_ids: list[UUID]
+    label_ids: list[ShownId]
+    assignee_ids: list[ShownId]
     start_at: datetime | None
     due_at: datetime | None
     estimate_minutes: int | None
@@ -138,7 +138,7 @@ class TaskOut(TypedDict):
     archived_at: datetime | None
     deleted_at: datetime | None
     source: dict[str, Any] | None
-    created_by: UUID | None
+    created_by: ShownId | None
     created_at: datetime
     updated_at: datetime
     version: int
@@ -148,19 +148,19 @@ class TaskOut(TypedDict):
 
 
 class LabelRef(TypedDict):
-    id: UUID
+    id: ShownId
     name: str
     color: str | None
 
 
 class ProjectRef(TypedDict):
-    id: UUID
+    id: ShownId
     key: str
     name: str
 
 
 class UserRef(TypedDict):
-    id: UUID
+    id: ShownId
     name: str | None
     email: str
 
@@ -180,12 +180,12 @@ class ChangeOut(TypedDict):
 
     id: int
     resource: Literal["task", "comment"]
-    resource_id: UUID
+    resource_id: ShownId
     version: int
     action: str
-    operation_id: UUID
-    user_id: UUID | None
-    job_id: UUID | None
+    operation_id: ShownId
+    user_id: ShownId | None
+    job_id: ShownId | None
     before: dict[str, Any] | None
     after: dict[str, Any] | None
     created_at: datetime
