@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Query, Response
+from fastapi import Depends, Response
 
 from app.admin import service
 from app.admin.schemas import (
@@ -23,6 +23,7 @@ from app.admin.schemas import (
 from app.identity.dependencies import CurrentSuperuser
 from app.jobs import service as jobs
 from app.jobs.schemas import JOB_PAGE, AnyJobQuery, JobPage
+from app.web.query import SentQuery
 from app.web.responses import json_answer
 from app.web.routing import Room, no_deadline
 from app.web.session import CursorsDep, WorkDep
@@ -32,7 +33,10 @@ router = Room(prefix="/admin/jobs", tags=["operations"])
 
 @router.get("", response_model=JobPage, summary="List all jobs")
 async def list_all_jobs(
-    caller: CurrentSuperuser, query: Annotated[AnyJobQuery, Query()], work: WorkDep, cursors: CursorsDep
+    caller: CurrentSuperuser,
+    query: Annotated[AnyJobQuery, Depends(SentQuery(AnyJobQuery))],
+    work: WorkDep,
+    cursors: CursorsDep,
 ) -> Response:
     """The jobs of all workspaces and the machinery's own, newest first. `/jobs/{job_id}` reads, cancels, retries one."""
     return json_answer(JOB_PAGE, await jobs.page_of_all(work, cursors, query, caller.user_id))
@@ -52,7 +56,9 @@ async def list_workers(_: CurrentSuperuser, work: WorkDep) -> Response:
 
 @router.get("/stats", response_model=StatsOut, summary="Show throughput by kind")
 @no_deadline
-async def read_job_stats(_: CurrentSuperuser, query: Annotated[StatsQuery, Query()], work: WorkDep) -> Response:
+async def read_job_stats(
+    _: CurrentSuperuser, query: Annotated[StatsQuery, Depends(SentQuery(StatsQuery))], work: WorkDep
+) -> Response:
     """What ended lately, how long it took and how soon it began, and how many dead letters there are."""
     return json_answer(STATS, await service.stats(work, query.hours))
 

@@ -4,7 +4,7 @@ import asyncio
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Depends, Form, Query, Response
+from fastapi import Depends, Form, Response
 
 from app.auth import repository, service
 from app.auth.dependencies import DeviceDep, IdentityDep, require_open_registration
@@ -29,6 +29,7 @@ from app.kit.errors import NotFound
 from app.models import User
 from app.web.preconditions import IfMatch, IfNoneMatch, etag, not_modified, require_match
 from app.web.problems import Problem
+from app.web.query import SentQuery
 from app.web.rate_limits import LimitedByAddress, Quota
 from app.web.routing import Room, never_replayed
 from app.web.session import CursorsDep, DatabaseDep, SessionDep, SettingsDep, WorkDep
@@ -154,7 +155,10 @@ async def logout_everywhere(caller: CurrentCaller, database: DatabaseDep, identi
 
 @router.get("/sessions", response_model=SessionPage, summary="List your sessions")
 async def list_sessions(
-    caller: CurrentCaller, query: Annotated[SessionQuery, Query()], work: WorkDep, cursors: CursorsDep
+    caller: CurrentCaller,
+    query: Annotated[SessionQuery, Depends(SentQuery(SessionQuery))],
+    work: WorkDep,
+    cursors: CursorsDep,
 ) -> Any:
     """Where you are signed in, newest first, in pages."""
     return await sessions.page(work, cursors, query, caller.user_id, caller.session_id)

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Header, Query, Request, Response
+from fastapi import Depends, Header, Request, Response
 from pydantic_core import to_json
 
 from app.identity.caller import Caller
@@ -18,6 +18,7 @@ from app.jobs.events import follow, has_ended, version_of
 from app.jobs.schemas import JOB, JOB_PAGE, JobOut, JobPage, JobQuery, shown
 from app.web import event_stream
 from app.web.downloads import Download, WantedDep, send
+from app.web.query import SentQuery
 from app.web.responses import json_answer
 from app.web.routing import Room, no_deadline
 from app.web.session import CursorsDep, DatabaseDep, SessionDep, StorageDep, WorkDep
@@ -31,7 +32,7 @@ def _owner(caller: Caller) -> UUID | None:
 
 @router.get("", response_model=JobPage, summary="List your jobs")
 async def list_jobs(
-    caller: CurrentCaller, query: Annotated[JobQuery, Query()], work: WorkDep, cursors: CursorsDep
+    caller: CurrentCaller, query: Annotated[JobQuery, Depends(SentQuery(JobQuery))], work: WorkDep, cursors: CursorsDep
 ) -> Response:
     """The jobs that you asked for, newest first. Finished ones are kept for a while that depends on their kind."""
     return json_answer(JOB_PAGE, await service.page(work, cursors, query, caller.user_id))

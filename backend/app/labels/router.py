@@ -3,13 +3,14 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Query, Response
+from fastapi import Depends, Response
 
 from app.identity.dependencies import CurrentCaller
 from app.labels import service
 from app.labels.dependencies import LabelToChange, label_to_change
 from app.labels.schemas import LabelCreate, LabelOut, LabelPage, LabelQuery, LabelUpdate
 from app.web.preconditions import IfMatch, IfNoneMatch
+from app.web.query import SentQuery
 from app.web.responses import tagged, unless_known
 from app.web.routing import Room
 from app.web.session import CursorsDep, SessionDep, SettingsDep, WorkDep
@@ -20,7 +21,10 @@ LABEL = "/{label_id:uuid}"
 
 @router.get("", response_model=LabelPage, summary="List labels")
 async def list_labels(
-    caller: CurrentCaller, query: Annotated[LabelQuery, Query()], work: WorkDep, cursors: CursorsDep
+    caller: CurrentCaller,
+    query: Annotated[LabelQuery, Depends(SentQuery(LabelQuery))],
+    work: WorkDep,
+    cursors: CursorsDep,
 ) -> Any:
     """Your labels by name, in pages."""
     return await service.list_labels(work, cursors, caller.scope, caller.user_id, query)

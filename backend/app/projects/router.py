@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Query, Response
+from fastapi import Depends, Response
 
 from app.changes.editing import edit
 from app.identity.dependencies import CurrentCaller
@@ -22,6 +22,7 @@ from app.projects.schemas import (
     SectionUpdate,
 )
 from app.web.preconditions import IfMatch, IfNoneMatch
+from app.web.query import SentQuery
 from app.web.responses import tagged, unless_known
 from app.web.routing import Room
 from app.web.session import CursorsDep, SessionDep, SettingsDep, WorkDep
@@ -35,7 +36,10 @@ NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "You have 
 
 @router.get("", response_model=ProjectPage, summary="List projects")
 async def list_projects(
-    caller: CurrentCaller, query: Annotated[ProjectQuery, Query()], work: WorkDep, cursors: CursorsDep
+    caller: CurrentCaller,
+    query: Annotated[ProjectQuery, Depends(SentQuery(ProjectQuery))],
+    work: WorkDep,
+    cursors: CursorsDep,
 ) -> Any:
     """Your projects in their order, in pages. Archived ones are listed on request only."""
     return await service.list_projects(work, cursors, caller.scope, caller.user_id, query)
@@ -106,7 +110,7 @@ async def unarchive_project(
 async def list_sections(
     caller: CurrentCaller,
     project_id: UUID,
-    query: Annotated[SectionQuery, Query()],
+    query: Annotated[SectionQuery, Depends(SentQuery(SectionQuery))],
     work: WorkDep,
     cursors: CursorsDep,
 ) -> Any:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from fastapi import Query, Response
+from fastapi import Depends, Query, Response
 from pydantic import BeforeValidator
 
 from app.identity.dependencies import CurrentCaller
@@ -27,6 +27,7 @@ from app.schedules.schemas import (
     SlotList,
 )
 from app.web.preconditions import IfMatch, IfNoneMatch
+from app.web.query import SentQuery
 from app.web.responses import tagged, unless_known
 from app.web.routing import Room
 from app.web.session import CursorsDep, SessionDep, SettingsDep, WorkDep
@@ -38,7 +39,10 @@ Count = Annotated[int, Query(ge=1, le=50, description="Slots at most."), BeforeV
 
 @router.get("", response_model=SchedulePage, summary="List schedules")
 async def list_schedules(
-    caller: CurrentCaller, query: Annotated[ScheduleQuery, Query()], work: WorkDep, cursors: CursorsDep
+    caller: CurrentCaller,
+    query: Annotated[ScheduleQuery, Depends(SentQuery(ScheduleQuery))],
+    work: WorkDep,
+    cursors: CursorsDep,
 ) -> Any:
     """Those of your workspaces, by name, in pages; for superusers also what is built in."""
     return await service.list_schedules(work, cursors, caller, query)
@@ -101,7 +105,7 @@ async def delete_schedule(caller: CurrentCaller, schedule: ScheduleToChange, ses
 async def list_runs(
     caller: CurrentCaller,
     schedule_id: UUID,
-    query: Annotated[RunQuery, Query()],
+    query: Annotated[RunQuery, Depends(SentQuery(RunQuery))],
     work: WorkDep,
     cursors: CursorsDep,
 ) -> Any:

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Query, Response
+from fastapi import Depends, Query, Response
 
 from app.identity.caller import Caller
 from app.identity.dependencies import CurrentCaller
@@ -30,11 +30,13 @@ from app.tasks.schemas import (
 )
 from app.tasks.service import Writer
 from app.web.preconditions import IfMatch, IfNoneMatch, etag, not_modified, versions
+from app.web.query import SentQuery
 from app.web.responses import json_answer
 from app.web.routing import Room, no_deadline
 from app.web.session import CursorsDep, SessionDep, SettingsDep, WorkDep
 
 router = Room(prefix="/tasks", tags=["tasks"])
+Filters = Annotated[TaskQuery, Depends(SentQuery(TaskQuery))]
 
 
 def writer_of(caller: Caller) -> Writer:
@@ -50,9 +52,7 @@ def _created(task: Any) -> Response:
 
 
 @router.get("", response_model=TaskPage, summary="List tasks")
-async def list_tasks(
-    caller: CurrentCaller, query: Annotated[TaskQuery, Query()], work: WorkDep, cursors: CursorsDep
-) -> Response:
+async def list_tasks(caller: CurrentCaller, query: Filters, work: WorkDep, cursors: CursorsDep) -> Response:
     """Your tasks, newest first, in pages. Filters are combined with AND, repeats of one filter with OR.
 
     Archived tasks are listed on request only, deleted ones under `/tasks/trash`.
@@ -102,9 +102,7 @@ async def update_task(
 
 
 @router.get("/trash", response_model=TaskPage, summary="List deleted tasks")
-async def list_trash(
-    caller: CurrentCaller, query: Annotated[TaskQuery, Query()], work: WorkDep, cursors: CursorsDep
-) -> Response:
+async def list_trash(caller: CurrentCaller, query: Filters, work: WorkDep, cursors: CursorsDep) -> Response:
     """Deleted tasks stay here until they are restored or purged; filters and pages are those of `GET /tasks`."""
     return json_answer(TASK_PAGE, await pages.page(work, caller.scope, caller.user_id, query, cursors, trashed=True))
 

@@ -15,6 +15,7 @@ from app.infra.work import Work
 from app.kit.errors import FieldProblem, InvalidInput, Unavailable
 from app.web import idempotency
 from app.web.body import parse_json
+from app.web.query import SentQuery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -65,6 +66,12 @@ class Route(APIRoute):
     """Refuses query parameters that the endpoint does not know, serves `Idempotency-Key`, and makes the request one
     unit of work: its transaction, if there is one, commits when the handler returned and before the answer leaves.
     """
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        queries = [one.call for one in self.dependant.dependencies if isinstance(one.call, SentQuery)]
+        if queries:
+            self.openapi_extra = {"parameters": [*queries[0].parameters()], **(self.openapi_extra or {})}
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -132,17 +139,18 @@ def _query_parameters(dependant: Dependant) -> tuple[frozenset[str], frozenset[s
     while waiting:
         one = waiting.pop()
         waiting.extend(one.dependencies)
-        for field in one.query_params:
-            for name, annotation in _names_of(field):
-                (repeatable if "list" in str(annotation) else single).add(name)
+        known = [pair for field in one.query_params for pair in _names_of(field.alias, field.field_info.annotation)]
+        if isinstance(one.call, SentQuery):
+            known += _names_of("", one.call.model)
+        for name, annotation in known:
+            (repeatable if "list" in str(annotation) else single).add(name)
     return frozenset(single), frozenset(repeatable)
 
 
-def _names_of(field: Any) -> list[tuple[str, Any]]:
-    model = field.field_info.annotation
-    fields = getattr(model, "model_fields", None)
+def _names_of(alias: str, annotation: Any) -> list[tuple[str, Any]]:
+    fields = getattr(annotation, "model_fields", None)
     if fields is None:
-        return [(field.alias, model)]
+        return [(alias, annotation)]
     return [(info.alias or name, info.annotation) for name, info in fields.items()]
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Form, Query, Response, UploadFile
+from fastapi import APIRouter, Depends, Form, Response, UploadFile
 
 from app.files.imaging import Size
 from app.identity.caller import Caller
@@ -24,6 +24,7 @@ from app.tasks.service import Writer
 from app.web import downloads
 from app.web.downloads import WantedDep
 from app.web.preconditions import IfNoneMatch, is_known
+from app.web.query import SentQuery
 from app.web.responses import json_answer
 from app.web.routing import Route, no_deadline
 from app.web.session import CursorsDep, SessionDep, SettingsDep, StorageDep, WorkDep
@@ -47,7 +48,7 @@ def _tagged(attachment: dict[str, Any], status: int = 200, **headers: str) -> Re
 async def list_attachments(
     caller: CurrentCaller,
     task_id: UUID,
-    query: Annotated[AttachmentQuery, Query()],
+    query: Annotated[AttachmentQuery, Depends(SentQuery(AttachmentQuery))],
     work: WorkDep,
     cursors: CursorsDep,
 ) -> Response:

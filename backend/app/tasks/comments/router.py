@@ -3,13 +3,14 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Response
 
 from app.identity.dependencies import CurrentCaller
 from app.models import Comment
 from app.tasks.comments import service
 from app.tasks.comments.schemas import CommentOut, CommentPage, CommentQuery, CommentWrite
 from app.web.preconditions import IfMatch, IfNoneMatch, require_match
+from app.web.query import SentQuery
 from app.web.responses import tagged, unless_known
 from app.web.routing import Route
 from app.web.session import CursorsDep, SessionDep, SettingsDep, WorkDep
@@ -38,7 +39,7 @@ CommentToChange = Annotated[Comment, Depends(_to_change)]
 async def list_comments(
     caller: CurrentCaller,
     task_id: UUID,
-    query: Annotated[CommentQuery, Query()],
+    query: Annotated[CommentQuery, Depends(SentQuery(CommentQuery))],
     work: WorkDep,
     cursors: CursorsDep,
 ) -> Any:
