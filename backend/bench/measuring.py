@@ -34,7 +34,7 @@ _HEAD_START = 0.3
 @dataclass(frozen=True)
 class Options:
     rounds: int = 5
-    seconds: float = 2.0
+    seconds: float = 1.5
     connections: int = 32
 
 
