@@ -15,7 +15,8 @@ import secrets
 import sys
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args, get_origin
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import SecretStr
@@ -220,10 +221,20 @@ def _span(time: timedelta) -> str:
 
 
 def _type_of(info: FieldInfo) -> str:
-    annotation = info.annotation
-    plain = inspect.isclass(annotation) and not get_args(annotation)
-    name = annotation.__name__ if plain and annotation is not None else str(annotation)
-    return f"`{re.sub(r'(?:[a-z_]+[.])+', '', name)}`"
+    return f"`{_written(info.annotation)}`"
+
+
+def _written(annotation: Any) -> str:
+    """A type in its plain words, without what bounds it."""
+    inner = get_args(annotation)
+    if get_origin(annotation) is Annotated:
+        return _written(inner[0])
+    if get_origin(annotation) in {Union, UnionType}:
+        return " | ".join(map(_written, inner))
+    if get_origin(annotation) is list:
+        return f"list[{_written(inner[0])}]"
+    name = annotation.__name__ if inspect.isclass(annotation) and not inner else str(annotation)
+    return "None" if annotation is NoneType else re.sub(r"(?:[a-z_]+[.])+", "", name)
 
 
 def job_kinds_page() -> str:

@@ -36,12 +36,12 @@ class Scope:
         """Those of the caller's workspaces that are wanted; all of them where none is named."""
         return [workspace for workspace in self.roles if not wanted or workspace in wanted]
 
-    def target(self, wanted: UUID | None) -> UUID:
-        """The workspace that a body names to write in, else the personal one. Raises InvalidReference, RoleTooLow."""
+    def target(self, wanted: UUID | None, role: str = "member") -> UUID:
+        """The workspace that a body names, else the personal one. Raises InvalidReference, RoleTooLow."""
         workspace_id = wanted or self.personal
         if workspace_id is None or workspace_id not in self.roles:
             raise InvalidReference("/workspace_id")
-        self.require(workspace_id)
+        self.require(workspace_id, role)
         return workspace_id
 
     def require(self, workspace_id: UUID, role: str = "member") -> None:

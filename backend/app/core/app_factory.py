@@ -34,9 +34,11 @@ from app.kit.pagination import CursorCodec
 from app.labels import router as labels
 from app.mailings import router as mailings
 from app.projects import router as projects
+from app.reports import router as reports
 from app.schedules import router as schedules
 from app.tasks import router as tasks
 from app.transfer import router as transfer
+from app.usage import router as usage
 from app.web.rate_limits import RateLimiter
 from app.worker.figures import JobFigures
 from app.worker.relay import Relay
@@ -118,7 +120,7 @@ def _make_parts(app: FastAPI, settings: Settings) -> None:
 
 def _add_routes(app: FastAPI, settings: Settings) -> None:
     # Health last: its routes have no prefix to be told by, and no room's prefix is theirs.
-    for room in (tasks, projects, labels, jobs, auth, transfer, schedules, mailings, admin, health):
+    for room in (tasks, projects, labels, jobs, auth, transfer, schedules, reports, mailings, usage, admin, health):
         app.include_router(room.router)
     if settings.docs_enabled:
         docs.add_pages(app)

@@ -41,8 +41,10 @@ HANDLER_MODULES = (
     "app.files.jobs",
     "app.mail.jobs",
     "app.maintenance.jobs",
+    "app.reports.jobs",
     "app.tasks.attachments.jobs",
     "app.transfer.jobs",
+    "app.usage.jobs",
 )
 """Every module with handlers: what a worker can run is what these register."""
 _RECONCILER_STOP_SECONDS = 5

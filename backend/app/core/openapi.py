@@ -42,6 +42,8 @@ TAGS = [
     {"name": "import and export", "description": "Whole task lists, from other products and to them."},
     {"name": "projects", "description": "What tasks belong to, and the sections of it."},
     {"name": "labels", "description": "Words that tasks are marked with."},
+    {"name": "reports", "description": "What came, what was done, what is late: figures and charts as a file."},
+    {"name": "usage", "description": "What a workspace uses, by the month."},
     {"name": "jobs", "description": "Work in the background: how far it is, what came of it."},
     {"name": "mail", "description": "One message to many people. For superusers."},
     {"name": "schedules", "description": "Rules that enqueue jobs over time, and what became of each slot."},

@@ -95,3 +95,13 @@ async def find_file(work: Work, file_id: UUID) -> Mapping[str, Any] | None:
 async def find(session: AsyncSession, file_id: UUID) -> StoredFile | None:
     """The row, for a job that was given its id."""
     return await session.scalar(select(StoredFile).where(StoredFile.id == file_id))
+
+
+async def made_by(session: AsyncSession, job_id: UUID) -> StoredFile | None:
+    """The file that an earlier attempt at a job whose result is a file has stored."""
+    return await session.scalar(select(StoredFile).where(StoredFile.job_id == job_id))
+
+
+def as_result(file: StoredFile) -> dict[str, Any]:
+    """What a job whose result is a file says of it; `GET /jobs/{id}/result` sends the file itself."""
+    return {"file_id": str(file.id), "name": file.name, "media_type": file.media_type, "size": file.size}

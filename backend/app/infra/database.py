@@ -10,7 +10,7 @@ import asyncpg
 from pydantic_core import from_json, to_json
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session
 
 from app.kit.errors import Unavailable
@@ -132,6 +132,14 @@ class Database:
         """A session that commits when the block ends and rolls back when it raises."""
         async with self._sessions() as session, session.begin():
             yield session
+
+    @asynccontextmanager
+    async def snapshot(self, seconds: float) -> AsyncIterator[AsyncConnection]:
+        """A read-only transaction that sees one moment, whatever commits meanwhile; a statement in it may take `seconds`."""
+        async with self.engine.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            await connection.execute(text(f"SET LOCAL statement_timeout = {int(seconds * 1000)}"))
+            yield connection
 
     async def fetch(
         self,

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -26,7 +26,8 @@ from pydantic_core import PydanticCustomError, PydanticKnownError
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(9999, 12, 31, tzinfo=UTC)
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_SINCE_1970 = "^(19[7-9][0-9]|[2-9][0-9]{3})-"
 
 
 class StrictModel(BaseModel):
@@ -125,11 +126,26 @@ def _begins_with_a_date(value: object) -> object:
 
 Instant = Annotated[
     AwareDatetime,
-    Field(strict=False, json_schema_extra={"pattern": "^(19[7-9][0-9]|[2-9][0-9]{3})-"}),
+    Field(strict=False, json_schema_extra={"pattern": _SINCE_1970}),
     BeforeValidator(_begins_with_a_date),
     AfterValidator(_in_range),
 ]
 """A moment: RFC 3339 with an offset on the way in (a naive time is an error), UTC inside, 1970 to 9999."""
+
+
+def _written_day(value: object) -> object:
+    # Left to itself pydantic takes numbers, and moments at midnight, for days.
+    if type(value) is date or (isinstance(value, str) and _DATE.fullmatch(value)):
+        return value
+    raise PydanticCustomError("not_a_day", "A day is written like 2026-01-31")
+
+
+Day = Annotated[
+    date,
+    BeforeValidator(_written_day, json_schema_input_type=date),
+    Field(strict=False, ge=EARLIEST.date(), lt=LATEST.date(), json_schema_extra={"pattern": _SINCE_1970}),
+]
+"""A day of the calendar, in whichever zone: 2026-01-31 on the way in, 1970 to 9999."""
 
 Email = Annotated[EmailStr, StringConstraints(max_length=254), AfterValidator(_storable)]
 """An address of at most 254 characters (RFC 5321 4.5.3.1.3)."""

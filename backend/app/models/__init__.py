@@ -16,6 +16,7 @@ from app.models.schedule import Schedule, ScheduleRun
 from app.models.session import Session
 from app.models.stored_file import StoredFile
 from app.models.task import Comment, Task, TaskAssignee, TaskLabel, TaskReminder
+from app.models.usage_statement import UsageStatement
 from app.models.user import User
 from app.models.workspace import Workspace, WorkspaceMember
 
@@ -43,6 +44,7 @@ __all__ = [
     "TaskAssignee",
     "TaskLabel",
     "TaskReminder",
+    "UsageStatement",
     "User",
     "Workspace",
     "WorkspaceMember",

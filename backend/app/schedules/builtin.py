@@ -35,4 +35,8 @@ BUILT_IN = (
     BuiltIn("health-probe", "health.probe", 15),
     BuiltIn("cleanup", "maintenance.cleanup", 300),
     BuiltIn("files-sync", "files.sync", 900),
+    BuiltIn("daily-report", "report.daily", cron="0 0 * * *"),
+    BuiltIn("weekly-report", "report.weekly", cron="0 8 * * mon"),
+    BuiltIn("statistics", "maintenance.refresh_stats", cron="0 * * * *"),
+    BuiltIn("monthly-usage", "billing.usage", cron="10 0 1 * *"),
 )

@@ -7,8 +7,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import text
-
 from app.transfer import repository
 from app.transfer.writers import Writer, writer_for
 
@@ -64,9 +62,7 @@ async def begin(
     """Opens the snapshot and reads the first row, so that trouble with the database is an answer and not half a file."""
     stack = AsyncExitStack()
     try:
-        connection = await stack.enter_async_context(database.engine.connect())
-        await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        await connection.execute(text("SET LOCAL statement_timeout = '60s'"))
+        connection = await stack.enter_async_context(database.snapshot(60))
         rows = repository.export(connection, scope.workspace_ids, project_ids)
         stack.push_async_callback(rows.aclose)
         first = await anext(rows, None)

@@ -20,3 +20,15 @@ class ImportArgs(
     mapping: str | None = None
     dry_run: bool = False
     on_error: Literal["report", "abort"] = "report"
+
+
+class ExportArgs(
+    JobArgs,
+    kind="tasks.export",
+    queue="slow",
+    max_attempts=3,
+    timeout=3600.0,
+    retention=timedelta(days=7),
+    schedulable=True,
+):
+    """Makes a zip file of the job's workspace: its tasks as our own JSON, and their attachments; the result is a file."""

@@ -1,30 +1,40 @@
-"""The handler of `tasks.import`."""
+"""The handlers of `tasks.import` and `tasks.export`."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 
 from app.access.service import scope_of
 from app.changes.recorder import Actor
-from app.files.service import find
+from app.files.service import as_result, find, keep, made_by
 from app.infra.storage import Storage
 from app.kit.clock import utc_now
 from app.kit.errors import AppError
 from app.models import User
 from app.tasks.service import Writer
-from app.transfer import readers, repository
+from app.transfer import exports, readers, repository
+from app.transfer.archive import Archive, safe
 from app.transfer.errors import FileRejected
-from app.transfer.job_args import ImportArgs
+from app.transfer.job_args import ExportArgs, ImportArgs
 from app.transfer.model import ParsedImport
 from app.transfer.readers.csv_columns import parse_mapping
 from app.transfer.service import Bringing, likely_duplicates
 from app.worker import Permanent, RunningJob, handler
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from datetime import datetime
+    from uuid import UUID
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from app.access.scope import Scope
 
 
 @handler(ImportArgs)
@@ -62,17 +72,10 @@ async def _parse(job: RunningJob, args: ImportArgs) -> ParsedImport:
         raise Permanent(error.code, error.detail, result=nothing) from None
 
 
-async def _bring(job: RunningJob, args: ImportArgs, parsed: ParsedImport, session: Any) -> ParsedImport:
-    if job.created_by is None:
-        raise Permanent("nobody", "The job has nobody to import for")
+async def _bring(job: RunningJob, args: ImportArgs, parsed: ParsedImport, session: AsyncSession) -> ParsedImport:
     # Rights may have gone since the job was enqueued.
-    writer = Writer(
-        await scope_of(session, job.created_by), Actor(job.created_by, job.id, job_id=job.id, trace_id=_trace(job))
-    )
-    try:
-        writer.scope.require(args.workspace_id)
-    except AppError as error:
-        raise Permanent(error.code, error.detail) from None
+    _, user_id, scope = await _still_allowed(session, job, args.workspace_id, "member")
+    writer = Writer(scope, Actor(user_id, job.id, job_id=job.id, trace_id=_trace(job)))
     home = await repository.project(session, args.project_id, args.workspace_id)
     if home is None:
         raise Permanent("project_gone", "The project is deleted or archived")
@@ -81,5 +84,57 @@ async def _bring(job: RunningJob, args: ImportArgs, parsed: ParsedImport, sessio
     return replace(parsed, warnings=(*parsed.warnings, *warnings))
 
 
+async def _still_allowed(
+    session: AsyncSession, job: RunningJob, workspace_id: UUID | None, role: str
+) -> tuple[UUID, UUID, Scope]:
+    if job.created_by is None or workspace_id is None:
+        raise Permanent("nobody", "The job is for nobody, or of no workspace")
+    scope = await scope_of(session, job.created_by)
+    try:
+        scope.require(workspace_id, role)
+    except AppError as error:
+        raise Permanent(error.code, error.detail) from None
+    return workspace_id, job.created_by, scope
+
+
 def _trace(job: RunningJob) -> str | None:
     return job.traceparent.split("-")[1] if job.traceparent else None
+
+
+@handler(ExportArgs)
+async def export_workspace(job: RunningJob, _: ExportArgs) -> dict[str, Any]:
+    """Streams the zip file into storage. A repeated attempt finds it."""
+    async with job.database.session() as session:
+        made = await made_by(session, job.id)
+        if made is not None:
+            return as_result(made)
+        workspace_id, user_id, scope = await _still_allowed(session, job, job.workspace_id, "viewer")
+    now = utc_now()
+    async with job.transaction() as session:
+        # It takes its connection when the bytes are stored: none is kept waiting for them.
+        file = await keep(
+            session,
+            Storage(job.settings),
+            _zipped(job, replace(scope, roles={workspace_id: scope.roles[workspace_id]}), now),
+            workspace_id=workspace_id,
+            user_id=user_id,
+            name=f"workspace-{now:%Y-%m-%d}.zip",
+            media_type="application/zip",
+            job_id=job.id,
+        )
+    return as_result(file)
+
+
+async def _zipped(job: RunningJob, scope: Scope, now: datetime) -> AsyncIterator[bytes]:
+    archive, storage, done = Archive(now), Storage(job.settings), 0
+    tasks = await exports.begin(job.database, scope, "json", None, now)
+    async for piece in archive.entry("tasks.json", tasks.body(), compressed=True):
+        yield piece
+    async for row in repository.attachments(job.database, scope.workspace_ids[0]):
+        await job.progress(done, None, "files")
+        path = f"files/{row['key']}/{row['id']}/{safe(row['name'])}"
+        content = await storage.open(row["storage_key"], 0, row["size"])
+        async for piece in archive.entry(path, content, compressed=False):
+            yield piece
+        done += 1
+    yield archive.end()

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from app.kit.cells import restored
 from app.kit.schema import Instant
 from app.transfer.model import Comment, Place, Priority, Recurrence, Status
 from app.transfer.parsing.draft import Draft
@@ -55,7 +56,6 @@ COLUMNS = (
 )
 """Of our CSV. `recurrence` is the rule and `time_zone` its zone; `labels`, `assignees` and `reminders` are separated by `|`;
 `comments` and `source` are JSON."""
-_NEUTRAL = tuple("=+-@\t\r'")
 _PARTS = re.compile(r"(?:\\.|[^|])+", re.DOTALL)
 
 
@@ -152,15 +152,6 @@ class OwnTask(_Model):
         else:
             line = f"RRULE:{recurrence.rrule} ({recurrence.time_zone})"
             draft.keep(journal, line, "unknown_recurrence", "A recurrence was not understood; it became text.")
-
-
-def neutral(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula: a quote stands before one that would begin like it, or with a quote."""
-    return f"'{cell}" if cell.startswith(_NEUTRAL) else cell
-
-
-def restored(cell: str) -> str:
-    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(_NEUTRAL) else cell
 
 
 def joined(parts: list[str]) -> str:

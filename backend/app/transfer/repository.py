@@ -10,11 +10,13 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from app.models import Change, Comment, Project, Task, TaskReminder, User, WorkspaceMember
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
     from uuid import UUID
 
     from sqlalchemy import RowMapping
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+    from app.infra.database import Database
 
 BATCH = 500
 
@@ -109,3 +111,26 @@ async def export(
     async with connection.stream(_EXPORT, params, execution_options={"yield_per": BATCH}) as rows:
         async for row in rows.mappings():
             yield row
+
+
+_FILES = text("""
+    SELECT a.id, t.key, f.storage_key, f.name, f.size
+    FROM attachments a JOIN tasks t ON t.id = a.task_id JOIN stored_files f ON f.attachment_id = a.id
+    WHERE a.workspace_id = :workspace_id AND t.deleted_at IS NULL AND f.thumbnail IS NULL
+        AND (CAST(:after AS uuid) IS NULL OR a.id > :after)
+    ORDER BY a.id LIMIT :batch
+""")
+
+
+async def attachments(database: Database, workspace_id: UUID) -> AsyncIterator[RowMapping]:
+    """Those of live tasks as `id, key, storage_key, name, size`. No connection is held while one of them is read."""
+    after: UUID | None = None
+    while True:
+        async with database.session() as session:
+            params = {"workspace_id": workspace_id, "after": after, "batch": BATCH}
+            batch = list((await session.execute(_FILES, params)).mappings())
+        for row in batch:
+            yield row
+        if len(batch) < BATCH:
+            return
+        after = batch[-1]["id"]

@@ -1,4 +1,4 @@
-"""`POST /tasks/import` and `GET /tasks/export` over HTTP."""
+"""`POST /tasks/import`, `GET /tasks/export` and `POST /tasks/export` over HTTP."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, cast
@@ -15,10 +15,10 @@ from app.jobs.schemas import JobOut
 from app.kit.clock import utc_now
 from app.transfer import exports, readers, service
 from app.transfer.errors import InvalidMapping
-from app.transfer.job_args import ImportArgs
+from app.transfer.job_args import ExportArgs, ImportArgs
 from app.transfer.parsing.text import HEAD
 from app.transfer.readers.csv_columns import parse_mapping
-from app.transfer.schemas import ImportForm
+from app.transfer.schemas import ImportForm, WorkspaceExport
 from app.web.routing import Room, no_deadline
 from app.web.session import DatabaseDep, SessionDep
 from app.worker import enqueue
@@ -87,3 +87,13 @@ async def export_tasks(
     export = await exports.begin(database, caller.scope, format_, project, now)
     headers = {"Content-Disposition": f'attachment; filename="tasks-{now:%Y-%m-%d}.{export.writer.ending}"'}
     return StreamingResponse(export.body(), headers=headers, media_type=export.writer.media_type)
+
+
+@router.post("/export", status_code=202, response_model=JobOut, summary="Export a workspace with its files")
+async def export_workspace(caller: CurrentCaller, body: WorkspaceExport, session: SessionDep) -> Response:
+    """A zip file: `tasks.json`, which import takes back, and the attachments under `files/<key of the task>`.
+
+    Answers with the job; its result is the file.
+    """
+    workspace_id = caller.scope.target(body.workspace_id, "viewer")
+    return accepted(await enqueue(session, ExportArgs(), workspace_id=workspace_id, created_by=caller.user_id))

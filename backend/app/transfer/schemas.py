@@ -1,4 +1,4 @@
-"""The import form on the wire."""
+"""Import and export on the wire."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.kit.schema import Flag
+from app.kit.schema import Flag, Id, StrictModel
 from app.transfer.model import Format
 
 
@@ -30,3 +30,7 @@ class ImportForm(BaseModel):
             description='For csv: JSON of our field -> their column, `{"title": "summary"}`.',
         ),
     ] = None
+
+
+class WorkspaceExport(StrictModel):
+    workspace_id: Id | None = Field(None, description="Your personal workspace when left out.")

@@ -367,6 +367,24 @@ def upgrade() -> None:
     )
     op.create_index("uq_schedules_name", "schedules", ["workspace_id", "name"], unique=True)
     op.create_table(
+        "usage_statements",
+        sa.Column("workspace_id", sa.Uuid(), nullable=False),
+        sa.Column("month", sa.Date(), nullable=False),
+        sa.Column("tasks", sa.Integer(), nullable=False),
+        sa.Column("members", sa.Integer(), nullable=False),
+        sa.Column("file_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("jobs", sa.Integer(), nullable=False),
+        sa.Column("counted_until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.CheckConstraint("extract(day FROM month) = 1", name=op.f("ck_usage_statements_month")),
+        sa.ForeignKeyConstraint(
+            ["workspace_id"], ["workspaces.id"], name=op.f("fk_usage_statements_workspace_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_usage_statements")),
+        sa.UniqueConstraint("workspace_id", "month", name=op.f("uq_usage_statements_workspace_id_month")),
+    )
+    op.create_table(
         "workspace_members",
         sa.Column("workspace_id", sa.Uuid(), nullable=False),
         sa.Column("user_id", sa.Uuid(), nullable=False),
@@ -725,6 +743,7 @@ def downgrade() -> None:
     op.drop_table("job_effects")
     op.drop_index("ix_workspace_members_user_id", table_name="workspace_members")
     op.drop_table("workspace_members")
+    op.drop_table("usage_statements")
     op.drop_index("uq_schedules_name", table_name="schedules")
     op.drop_index("uq_schedules_built_in", table_name="schedules", postgresql_where=sa.text("workspace_id IS NULL"))
     op.drop_index("ix_schedules_next_slot", table_name="schedules")

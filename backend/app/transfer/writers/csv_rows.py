@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic_core import to_json
 
+from app.kit.cells import neutral
 from app.kit.schema import rfc3339
-from app.transfer.own import COLUMNS, joined, neutral
+from app.transfer.own import COLUMNS, joined
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
 class CsvWriter:
-    """RFC 4180 with a header; no cell is a formula to a spreadsheet (see `own.neutral`)."""
+    """RFC 4180 with a header; no cell is a formula to a spreadsheet (see `kit.cells`)."""
 
     media_type: ClassVar[str] = "text/csv; charset=utf-8"
     ending: ClassVar[str] = "csv"

@@ -1,0 +1,1 @@
+"""What each workspace uses, counted by the hour, stated by the month."""
