@@ -32,6 +32,9 @@ def main(command: str, arguments: list[str]) -> int:
         case "bench":
             with _servers(durable=True) as environment:
                 return run_in_foreground([*PYTHON, "-m", "bench", *arguments], cwd=Path.cwd(), env=environment)
+        case "faults":
+            with _servers(durable=True) as environment:
+                return run_in_foreground([*PYTHON, "-m", "tests.faults", *arguments], cwd=Path.cwd(), env=environment)
         case "demo" if not arguments:
             return _demo()
         case "taskapi":

@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a real server, to take the network away: frozen, nothing moves; cut, nothing connects."""
+"""A TCP proxy in front of a real server, to take the network away in each of the ways in which it goes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ class Proxy:
         self._target = (host, port)
         self._flowing = asyncio.Event()
         self._flowing.set()
+        self._delay = 0.0
+        self._refusing = False
+        self._generation = 0
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
 
@@ -27,6 +30,23 @@ class Proxy:
     def thaw(self) -> None:
         self._flowing.set()
 
+    def black_hole(self) -> None:
+        """The connections of this moment never pass a byte again, and nobody is told: a router forgot them. New ones work."""
+        self._generation += 1
+
+    def cut(self) -> None:
+        """Every connection is reset, and new ones too, until `mend`."""
+        self._refusing = True
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def mend(self) -> None:
+        self._refusing = False
+
+    def slow_down(self, seconds: float) -> None:
+        """Each piece of data waits so long, both ways."""
+        self._delay = seconds
+
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
 
@@ -38,19 +58,33 @@ class Proxy:
         self._flowing.set()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        generation = self._generation
+        self._writers.add(writer)
         with contextlib.suppress(OSError):
+            if self._refusing:
+                writer.transport.abort()
+                return
             await self._flowing.wait()
             above_reader, above_writer = await asyncio.open_connection(*self._target)
-            self._writers |= {writer, above_writer}
-            await asyncio.gather(self._pass(reader, above_writer), self._pass(above_reader, writer))
+            self._writers.add(above_writer)
+            await asyncio.gather(
+                self._pass(reader, above_writer, generation), self._pass(above_reader, writer, generation)
+            )
+            self._writers.discard(above_writer)
+        self._writers.discard(writer)
         writer.close()
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, generation: int) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
+                if self._delay:
+                    await asyncio.sleep(self._delay)
                 await self._flowing.wait()
-                writer.write(data)
-                await writer.drain()
+                if generation == self._generation:
+                    writer.write(data)
+                    await writer.drain()
+            if generation != self._generation:
+                return  # nor does the other side hear that this one has closed
         writer.close()
 
 

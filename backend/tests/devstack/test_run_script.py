@@ -36,7 +36,9 @@ def run(tree, *arguments, path="", **variables):
 def test_help_lists_the_commands_without_installing_anything(tree):
     done = run(tree, "help")
     assert done.returncode == 0
-    assert {"dev", "taskapi", "demo", "migrate", "test", "lint", "fmt", "docs", "bench"} <= set(done.stdout.split())
+    assert {"dev", "taskapi", "demo", "migrate", "test", "lint", "fmt", "docs", "bench", "faults"} <= set(
+        done.stdout.split()
+    )
     assert not (tree / ".venv").exists()
 
 
