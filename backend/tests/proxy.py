@@ -16,6 +16,7 @@ class Proxy:
         self._refusing = False
         self._generation = 0
         self._writers: set[asyncio.StreamWriter] = set()
+        self._conversations: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
     @property
@@ -53,26 +54,40 @@ class Proxy:
     async def stop(self) -> None:
         assert self._server is not None
         self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
+        self._refusing = True
         self._flowing.set()
+        for conversation in self._conversations:
+            conversation.cancel()
+        await asyncio.gather(*self._conversations, return_exceptions=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        conversation = asyncio.create_task(self._connect(reader, writer))
+        self._conversations.add(conversation)
+        conversation.add_done_callback(self._conversations.discard)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         generation = self._generation
-        self._writers.add(writer)
         with contextlib.suppress(OSError):
-            if self._refusing:
-                writer.transport.abort()
-                return
-            await self._flowing.wait()
-            above_reader, above_writer = await asyncio.open_connection(*self._target)
-            self._writers.add(above_writer)
-            await asyncio.gather(
-                self._pass(reader, above_writer, generation), self._pass(above_reader, writer, generation)
-            )
-            self._writers.discard(above_writer)
-        self._writers.discard(writer)
-        writer.close()
+            async with self._open(writer):
+                if self._refusing:
+                    return
+                await self._flowing.wait()
+                above_reader, above_writer = await asyncio.open_connection(*self._target)
+                async with self._open(above_writer):
+                    await asyncio.gather(
+                        self._pass(reader, above_writer, generation), self._pass(above_reader, writer, generation)
+                    )
+
+    @contextlib.asynccontextmanager
+    async def _open(self, writer: asyncio.StreamWriter) -> AsyncIterator[None]:
+        self._writers.add(writer)
+        try:
+            yield
+        finally:
+            self._writers.discard(writer)
+            writer.transport.abort()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, generation: int) -> None:
         with contextlib.suppress(OSError):
@@ -83,9 +98,8 @@ class Proxy:
                 if generation == self._generation:
                     writer.write(data)
                     await writer.drain()
-            if generation != self._generation:
-                return  # nor does the other side hear that this one has closed
-        writer.close()
+        if generation == self._generation:  # else the other side does not hear that this one has closed
+            writer.close()
 
 
 @contextlib.asynccontextmanager

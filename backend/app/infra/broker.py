@@ -7,6 +7,7 @@ message that we know in its place, so that a forged, repeated, old or garbled it
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
@@ -19,7 +20,7 @@ from kombu.transport import redis as kombu_redis
 from pydantic_core import to_json
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
 from app.infra.settings import Settings
@@ -34,6 +35,8 @@ VISIBILITY_SECONDS = 300
 """A token that a dead worker held comes back after this; by then it is surplus, and costs one cheap query."""
 RECONNECT_SECONDS = 3
 """The longest pause between two tries of a worker to reach Redis."""
+REFUSED_SECONDS = 0.5
+"""How long a worker waits where Redis refuses what it asks for."""
 _TOKEN = b"{}"
 
 
@@ -65,14 +68,25 @@ class Broker:
             raise BrokerError(str(error)) from error
 
     def depths(self, queues: Sequence[str]) -> dict[str, int]:
-        """How many tokens each queue holds. Raises BrokerError."""
+        """How many tokens each queue holds. Raises BrokerError.
+
+        What stands under a queue's name and is no list is removed: workers cannot take from any queue while it is there.
+        """
         try:
             with self._redis.pipeline(transaction=False) as pipeline:
                 for queue in queues:
                     pipeline.llen(self._prefix + queue)
-                return dict(zip(queues, pipeline.execute(), strict=True))
+                answers = dict(zip(queues, pipeline.execute(raise_on_error=False), strict=True))
+            for queue, answer in answers.items():
+                if isinstance(answer, Exception):
+                    if not str(answer).startswith("WRONGTYPE"):
+                        raise answer
+                    log.error("queue_was_no_list", queue=queue)
+                    self._redis.delete(self._prefix + queue)
+                    answers[queue] = 0
         except (RedisError, OSError) as error:
             raise BrokerError(str(error)) from error
+        return answers
 
     def close(self) -> None:
         self._redis.close()
@@ -107,13 +121,18 @@ def take_unreadable() -> int:
 
 class TokenChannel(kombu_redis.Channel):
     def _brpop_read(self, **options: Any) -> Any:
+        # Celery ends a worker for what is raised here. A token that was taken off the list is lost; the reconciler sends
+        # another if there is work.
         try:
             return super()._brpop_read(**options)  # type: ignore[misc]
         except ValueError:
-            # Not even JSON. It was taken off the list; the reconciler sends another token if there is work.
-            log.warning("token_unreadable")
+            log.warning("token_unreadable")  # not even JSON
             _unreadable.append(None)
-            return None
+        except ResponseError as error:
+            # Redis is full, or a replica now, or there is something else under a queue's name.
+            log.warning("token_refused", reason=str(error))
+            time.sleep(REFUSED_SECONDS)
+        return None
 
 
 class TokenTransport(kombu_redis.Transport):

@@ -10,6 +10,7 @@ import asyncpg
 from pydantic_core import from_json, to_json
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session
 
@@ -200,7 +201,7 @@ def is_lost_or_busy(error: BaseException) -> bool:
     if isinstance(error, DBAPIError):
         cause = error.orig.__cause__ if error.orig is not None else None
         return error.connection_invalidated or (cause is not None and is_lost_or_busy(cause))
-    return isinstance(error, (*LOST, *BUSY, TimeoutError))
+    return isinstance(error, (*LOST, *BUSY, TimeoutError, PoolTimeoutError))
 
 
 def violated(error: BaseException) -> str | None:

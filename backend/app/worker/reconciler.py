@@ -147,7 +147,7 @@ class Reconciler:
         if not claimable:
             return False
         try:
-            depths = await asyncio.to_thread(self._broker.depths, list(claimable))
+            depths = await asyncio.to_thread(self._broker.depths, self._duty.queues)
             await asyncio.to_thread(self._broker.send, {q: jobs - depths[q] for q, jobs in claimable.items()})
         except BrokerError as error:
             log.warning("top_up_failed", reason=str(error))

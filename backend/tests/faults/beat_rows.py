@@ -46,7 +46,7 @@ async def beats(trial: Trial) -> None:
     async with trial.world() as world:
         world.worker()
         one, other = world.beat(), world.beat()
-        part = max(2, trial.rounds // 6)
+        part = max(1, trial.rounds // 6)
         await _written(world, part)
         one.signal(signal.SIGSTOP)
         await _written(world, part)

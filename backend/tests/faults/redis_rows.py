@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID
 
 from app.infra.broker import TOKENS_CAP
-from tests.faults.kinds import WorkArgs
 from tests.faults.load import RATE, Load
 from tests.faults.trial import Trial, row
 from tests.faults.world import Api, World, now
@@ -204,9 +203,9 @@ async def full(trial: Trial) -> None:
             await world.redis.set("ballast", secrets.token_bytes(1_000_000))
             await world.redis.config_set("maxmemory", int((await world.redis.info("memory"))["used_memory"]) - 500_000)
             moment = now()
-            jobs = []
-            for _ in range(trial.rounds // 10):
-                jobs += await api.add(10, silent=True)
+            jobs: list[UUID] = []
+            while len(jobs) < trial.rounds:
+                jobs += await api.add(min(10, trial.rounds - len(jobs)), silent=True)
             world.promised.update(jobs)
             try:
                 async with asyncio.timeout(60):
@@ -247,8 +246,8 @@ async def messages(trial: Trial) -> None:
             await world.redis.lpush(key, *forged)
         await world.redis.lpush(key, *[b"{}"] * TOKENS_CAP)
         await world.redis.set(f"{world.settings.redis_key_prefix}urgent", "not a list")
-        urgent = await world.add(WorkArgs(silent=True), 1)
-        await world.finished([*jobs, *urgent])
+        await world.finished([*jobs, *await world.add()])
+        trial.check(worker.running, "the worker has ended")
         trial.check(await world.one("SELECT max(attempt) FROM jobs WHERE kind = 'faults.work'") == 1, "a job ran twice")
         trial.check("WorkerLostError" not in worker.log, "a pool process died")
         trial.check_all(await world.wrongs())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ class Sink:
         self._news = asyncio.Condition()
         self._held: list[tuple[int, asyncio.Event]] = []
         self._server: asyncio.Server | None = None
+        self._conversations: set[asyncio.Task[None]] = set()
 
     @property
     def port(self) -> int:
@@ -36,6 +38,7 @@ class Sink:
         assert self._server is not None
         self._server.close()
         self.release()
+        await asyncio.gather(*self._conversations)
 
     async def began(self, key: object, attempt: int, times: int = 1) -> Call:
         """Waits until this attempt at the job has begun so often: more than once where an attempt was given back."""
@@ -54,7 +57,12 @@ class Sink:
                 gate.set()
         self._held = [(number, gate) for number, gate in self._held if not gate.is_set()]
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        conversation = asyncio.create_task(self._answer(reader, writer))
+        self._conversations.add(conversation)
+        conversation.add_done_callback(self._conversations.discard)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             call = Call(**json.loads(await reader.readline()))
             gate = asyncio.Event()
@@ -72,3 +80,5 @@ class Sink:
             pass  # the caller died
         finally:
             writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()

@@ -33,7 +33,7 @@ async def storm(trial: Trial) -> None:
         workers = [world.worker() for _ in range(3)]
         kills = 0
         while time.monotonic() < over:
-            await asyncio.sleep(random.uniform(1, 4))  # the point of the kill
+            await asyncio.sleep(random.uniform(2, 8))  # the point of the kill
             victim = random.choice(workers)
             victim.kill()
             victim.start()

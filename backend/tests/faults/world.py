@@ -231,11 +231,13 @@ class World:
         self._relay = Relay(self._database, Broker(self.settings))
         leave(self._relay.stop)
         await self._relay.start()
-        self._stack.callback(self._end_processes)
+        leave(self._end_processes)
 
-    def _end_processes(self) -> None:
+    async def _end_processes(self) -> None:
         for process in self.processes:
             process.kill()
+            if isinstance(process, Api):
+                await process.client.aclose()
 
     def _stop_valkey(self) -> None:
         if self.valkey.pid is not None and self.valkey.running:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from urllib.parse import urlsplit
 
 import pytest
@@ -92,3 +93,16 @@ async def test_work_that_is_known_to_take_longer_has_no_deadline(app, api):
 
     assert await refused(api.get("/bounded"))
     assert (await api.get("/unbounded")).status_code == 200
+
+
+async def test_who_finds_no_free_connection_in_time_is_told_to_come_again(app, api):
+    database = app.state.database
+    database.engine.pool._timeout = (
+        0.05  # 2 s in the product: below the deadline of a request, above the one of this test
+    )
+    async with contextlib.AsyncExitStack() as taken:
+        for _ in range(app.state.settings.database_session_pool_size):
+            session = await taken.enter_async_context(database.session())
+            await session.execute(text("SELECT 1"))
+        assert await refused(api.post("/labels", json={"name": "home"}))
+    assert (await api.post("/labels", json={"name": "home"})).status_code == 201

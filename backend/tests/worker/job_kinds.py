@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import time
 from typing import Any
 
@@ -74,15 +73,6 @@ def plain(job: RunningJob, args: PlainArgs) -> dict[str, Any]:
     while time.monotonic() < until:
         sum(range(1000))
     return {"attempt": job.attempt}
-
-
-class DieArgs(JobArgs, kind="test.die"):
-    """Takes its process with it."""
-
-
-@handler(DieArgs)
-async def die(_: RunningJob, __: DieArgs) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 class BulkArgs(JobArgs, kind="test.bulk", parent=True):

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from job_kinds import EchoArgs, GateArgs
+from redis.asyncio import Redis
 from sqlalchemy import text
 
 from app.infra import broker as broker_module
@@ -127,6 +128,17 @@ async def test_missing_tokens_are_sent_and_only_those(reconciler, add, broker: B
     await reconciler.round()
     await reconciler.round()
     assert broker.depths(["default", "slow", "email"]) == {"default": 3, "slow": 1, "email": 0}
+
+
+async def test_what_is_no_list_makes_way_for_a_queue(reconciler, add, broker: Broker, settings, redis_url) -> None:
+    await add(EchoArgs())
+    async with Redis.from_url(redis_url) as redis:
+        await redis.set(f"{settings.redis_key_prefix}urgent", "in the way of every worker that takes from urgent too")
+        await redis.set(f"{settings.redis_key_prefix}default", "in the way")
+        await reconciler.round()
+        assert not await redis.exists(f"{settings.redis_key_prefix}urgent")
+    await reconciler.round()
+    assert broker.depths(["urgent", "default"]) == {"urgent": 0, "default": 1}
 
 
 async def test_no_token_for_a_kind_that_nobody_here_knows(reconciler, add, database, broker: Broker) -> None:
