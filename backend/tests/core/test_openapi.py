@@ -32,6 +32,7 @@ SINGULAR = {
     "health",
     "trash",
     "history",
+    "usage",
     "result",
     "admin",
     "content",

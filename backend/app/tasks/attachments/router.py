@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Depends, Form, Response, UploadFile
+from fastapi import APIRouter, Depends, Form, Response, UploadFile
 
 from app.files.imaging import Size
 from app.identity.caller import Caller
@@ -26,10 +26,10 @@ from app.web.downloads import WantedDep
 from app.web.preconditions import IfNoneMatch, is_known
 from app.web.query import SentQuery
 from app.web.responses import json_answer
-from app.web.routing import Room, no_deadline
+from app.web.routing import Route, no_deadline
 from app.web.session import CursorsDep, SessionDep, SettingsDep, StorageDep, WorkDep
 
-router = Room(prefix="/{task_id:uuid}/attachments", tags=["tasks"])
+router = APIRouter(prefix="/{task_id:uuid}/attachments", tags=["tasks"], route_class=Route)
 ATTACHMENT_PATH = "/{attachment_id:uuid}"
 
 

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Depends, Response
+from fastapi import APIRouter, Depends, Response
 
 from app.identity.dependencies import CurrentCaller
 from app.models import Comment
@@ -12,10 +12,10 @@ from app.tasks.comments.schemas import CommentOut, CommentPage, CommentQuery, Co
 from app.web.preconditions import IfMatch, IfNoneMatch, require_match
 from app.web.query import SentQuery
 from app.web.responses import tagged, unless_known
-from app.web.routing import Room
+from app.web.routing import Route
 from app.web.session import CursorsDep, SessionDep, SettingsDep, WorkDep
 
-router = Room(prefix="/{task_id:uuid}/comments", tags=["tasks"])
+router = APIRouter(prefix="/{task_id:uuid}/comments", tags=["tasks"], route_class=Route)
 COMMENT = "/{comment_id:uuid}"
 
 
