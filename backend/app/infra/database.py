@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 from pydantic_core import from_json, to_json
-from sqlalchemy import text
+from sqlalchemy import event, text
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
@@ -33,10 +34,16 @@ BUSY = (
 )
 
 
+def _give_up_if_silent(context: ExceptionContext) -> None:
+    # The driver's own timeout: the network has lost this connection without a word. Never into the pool with it.
+    if isinstance(context.original_exception, TimeoutError):
+        context.is_disconnect = True
+
+
 class _Connection(asyncpg.Connection):
     """One of the engine's connections: where a statement of its was given up, it is dropped without a farewell."""
 
-    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  the driver's own  # noqa: ASYNC109  the driver's own signature
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  the driver's own signature
         # Only SQLAlchemy's invalidation sets a timeout (2 s): a frozen server would take all of it.
         if timeout is None:
             await super().close()
@@ -64,8 +71,12 @@ class Database:
     name = "database"
     stop_timeout = 5.0
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, silence: float | None = None) -> None:
+        """`silence`: seconds after which a statement without an answer is given up together with its connection, for
+        callers who have no deadline of their own; above `database_statement_timeout`.
+        """
         self._settings = settings
+        self._silence = silence
         self.start_timeout = settings.startup_timeout
         self._server_settings = {
             "application_name": "taskapi",
@@ -86,8 +97,14 @@ class Database:
             hide_parameters=True,  # they would stand in the text of every error, and so in the log
             json_serializer=lambda value: to_json(value).decode(),
             json_deserializer=from_json,
-            connect_args={"timeout": 3, "server_settings": self._server_settings, "connection_class": _Connection},
+            connect_args={
+                "timeout": 3,
+                "command_timeout": self._silence,
+                "server_settings": self._server_settings,
+                "connection_class": _Connection,
+            },
         )
+        event.listen(self.engine.sync_engine, "handle_error", _give_up_if_silent)
         self.session_class: type[Session] = type("Session", (Session,), {})
         """The class of this database's own (inner) sessions, for those who listen to their events."""
         self._sessions = async_sessionmaker(
@@ -104,6 +121,7 @@ class Database:
                 max_size=self._settings.database_pool_size,
                 max_inactive_connection_lifetime=1800,
                 timeout=3,
+                command_timeout=self._silence,
                 init=_json_codecs,
                 reset=_leave_as_it_is,
                 server_settings=self._server_settings,
@@ -173,8 +191,8 @@ class Database:
         async with self._pool.acquire() as connection:
             try:
                 return await connection.fetch(statement.sql, *arguments)
-            except asyncio.CancelledError:
-                # Given up, at the deadline or by the client. Giving the connection back would wait for the answer.
+            except (asyncio.CancelledError, TimeoutError):
+                # Given up, at the deadline, by the client, or silent: giving it back would wait for the answer.
                 connection.terminate()
                 raise
 

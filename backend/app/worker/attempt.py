@@ -12,6 +12,7 @@ from uuid import UUID
 
 from pydantic_core import to_json
 
+from app.infra.database import is_lost_or_busy
 from app.infra.statements import Statement
 from app.kit.clock import utc_now
 from app.kit.schema import rfc3339
@@ -22,6 +23,8 @@ from app.worker.line import Fetch
 
 RESULT_MAX_BYTES = 65_536
 """Bigger results are files."""
+_END_AGAIN = 0.2
+"""Seconds between two tries to write how an attempt ended."""
 
 
 class Stop(StrEnum):
@@ -127,5 +130,13 @@ class Attempt:
 
     async def _end(self, fetch: Fetch, statement: Statement, **params: Any) -> str | None:
         """The job's new state; None when it was no longer this attempt's to change."""
-        rows = await fetch(statement, self.held(**params))
-        return rows[0]["state"] if rows else None
+        while True:
+            try:
+                rows = await fetch(statement, self.held(**params))
+            except Exception as error:
+                # Work that is done is not thrown away with a connection. That the first try took effect is harmless.
+                if not is_lost_or_busy(error) or time.monotonic() >= self.lease_until:
+                    raise
+                await asyncio.sleep(_END_AGAIN)
+            else:
+                return rows[0]["state"] if rows else None

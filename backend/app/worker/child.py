@@ -28,6 +28,10 @@ from app.worker.sight import Tell, tell_nobody
 
 log = structlog.get_logger(__name__)
 
+_SILENCE = 1.0
+"""Seconds past the time at which PostgreSQL ends a statement itself: a connection without an answer by then is dead, and
+the handler that waits for it would keep its job until the kind's timeout."""
+
 
 class Child:
     """Made after the fork: one event loop, one heartbeat thread, connections of its own."""
@@ -89,7 +93,7 @@ class Child:
 
     async def _connected(self) -> Database:
         if self._database is None:
-            database = Database(self._settings)
+            database = Database(self._settings, silence=self._settings.database_statement_timeout + _SILENCE)
             try:
                 await database.start()
             except BaseException:

@@ -201,7 +201,7 @@ async def full(trial: Trial) -> None:
         for policy in ("noeviction", "allkeys-lru"):
             await world.redis.config_set("maxmemory-policy", policy)
             await world.redis.set("ballast", secrets.token_bytes(1_000_000))
-            await world.redis.config_set("maxmemory", int((await world.redis.info("memory"))["used_memory"]) - 500_000)
+            await world.redis.config_set("maxmemory", int((await world.redis.info("memory"))["used_memory"]) // 2)
             moment = now()
             jobs: list[UUID] = []
             while len(jobs) < trial.rounds:

@@ -22,7 +22,8 @@ class Sink:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self._news = asyncio.Condition()
-        self._held: list[tuple[int, asyncio.Event]] = []
+        self._held: list[tuple[Call, asyncio.Event]] = []
+        self._free: set[str] = set()
         self._server: asyncio.Server | None = None
         self._conversations: set[asyncio.Task[None]] = set()
 
@@ -51,11 +52,13 @@ class Sink:
                 await self._news.wait()
 
     def release(self, attempt: int | None = None) -> None:
-        """Lets every handler go on that is held, or those of this attempt only."""
-        for number, gate in self._held:
-            if attempt in (None, number):
+        """Lets those handlers go on that are held and in this attempt; without one all of them, and later attempts too."""
+        for call, gate in self._held:
+            if attempt in (None, call.attempt):
                 gate.set()
-        self._held = [(number, gate) for number, gate in self._held if not gate.is_set()]
+            if attempt is None:
+                self._free.add(call.key)
+        self._held = [(call, gate) for call, gate in self._held if not gate.is_set()]
 
     def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         conversation = asyncio.create_task(self._answer(reader, writer))
@@ -66,8 +69,8 @@ class Sink:
         try:
             call = Call(**json.loads(await reader.readline()))
             gate = asyncio.Event()
-            if call.held:
-                self._held.append((call.attempt, gate))
+            if call.held and call.key not in self._free:
+                self._held.append((call, gate))
             else:
                 gate.set()
             async with self._news:

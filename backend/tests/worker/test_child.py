@@ -4,9 +4,11 @@ import asyncio
 import threading
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from job_kinds import BigArgs, EchoArgs, FailArgs, GateArgs
+from pydantic import PostgresDsn
 from sqlalchemy import text
 
 from app.infra.database import Database
@@ -14,6 +16,7 @@ from app.kit.clock import utc_now
 from app.models import Workspace
 from app.worker import kinds, repository
 from app.worker.child import Child
+from tests.proxy import proxy_to
 
 
 async def run(child: Child, queue: str = "default") -> bool:
@@ -277,6 +280,23 @@ async def test_a_claim_does_not_read_the_whole_backlog(child, add, database) -> 
     text_of_plan = await asyncio.to_thread(found, plan())
     assert "ix_jobs_claim" in text_of_plan
     assert "Sort Key: jobs_2.priority" not in text_of_plan, text_of_plan
+
+
+async def test_connections_that_the_network_lost_without_a_word_keep_no_job(add, look, gate, settings) -> None:
+    server = urlsplit(str(settings.database_url))
+    async with proxy_to(server.hostname or "", server.port or 5432) as proxy:
+        through = str(settings.database_url).replace(f":{server.port}/", f":{proxy.port}/")
+        changes = {"database_url": PostgresDsn(through), "database_statement_timeout": 0.5}
+        child = Child(settings.model_copy(update=changes), "test", lambda: None)
+        job_id = await add(GateArgs())
+        running = asyncio.create_task(run(child, "slow"))
+        await gate.started()
+        proxy.black_hole()
+        await gate.open()
+        await running
+        job = await look(job_id)  # the handler's transaction has failed, and that could be written down
+        assert (job.state, job.errors[0]["message"]) == ("scheduled", "TimeoutError")
+        await asyncio.to_thread(child.close)
 
 
 def test_what_may_be_enqueued_has_a_handler() -> None:
