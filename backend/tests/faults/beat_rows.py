@@ -6,6 +6,7 @@ import asyncio
 import signal
 from itertools import pairwise
 
+from tests.faults.kinds import WorkArgs
 from tests.faults.processes import CLOCK_SHIFT
 from tests.faults.trial import Trial, row
 from tests.faults.world import World
@@ -66,7 +67,7 @@ async def beats(trial: Trial) -> None:
 
 @row(
     "clocks",
-    "a worker, a beat and an api whose clocks are an hour ahead, and others an hour behind",
+    "a worker and a beat whose clocks are an hour ahead, and others an hour behind",
     "the database's clock decides: every job done once, leases hold, each slot handled once and on time",
     rounds=20,
     unit="jobs with each clock",
@@ -75,16 +76,13 @@ async def clocks(trial: Trial) -> None:
     async with trial.world() as world:
         for shift in ("3600", "-3600"):
             worker, beat = world.worker(**{CLOCK_SHIFT: shift}), world.beat(**{CLOCK_SHIFT: shift})
-            api = await world.api(**{CLOCK_SHIFT: shift})
-            added = await api.add(trial.rounds, seconds=0.1)
-            world.promised.update(added)
-            await world.finished(added)
+            await world.finished(await world.add(WorkArgs(seconds=0.1), trial.rounds))
             try:
                 async with asyncio.timeout(30):
                     await _written(world, 5)
             except TimeoutError:
                 trial.fail(f"no slot is handled by a beat whose clock is {shift} s off")
-            for process in (worker, beat, api):
+            for process in (worker, beat):
                 process.kill()
             # What the next one finds is a schedule that nobody has put there yet.
             await world.rows.execute("DELETE FROM schedules WHERE name = 'faults-slot'")
