@@ -240,7 +240,7 @@ async def messages(trial: Trial) -> None:
         jobs = []
         for _ in range(max(1, trial.rounds // 20)):
             jobs += await world.add(count=min(20, trial.rounds))
-            tokens = await world.redis.lrange(key, 0, -1)
+            tokens = await world.redis.lrange(key, 0, 19)
             forged = [*garbage, *tokens, *reversed(tokens)] * 5
             random.shuffle(forged)
             await world.redis.lpush(key, *forged)
