@@ -3,12 +3,12 @@
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from app.jobs.schemas import Word
-from app.kit.schema import Id, Instant, StrictModel
+from app.kit.schema import Id, Instant, StrictModel, digits
 
 BULK_LIMIT = 10_000
 
@@ -89,7 +89,7 @@ class ProcessesOut(TypedDict):
 
 
 class StatsQuery(StrictModel):
-    hours: int = Field(
+    hours: Annotated[int, BeforeValidator(digits)] = Field(
         24, ge=1, le=168, strict=False, description="How far back; finished jobs are kept for so long only."
     )
 

@@ -179,7 +179,7 @@ class ChangeOut(TypedDict):
     """One mutation: `before` and `after` hold the fields that it touched."""
 
     id: int
-    resource: Literal["task", "comment"]
+    resource: Literal["task", "comment", "attachment"]
     resource_id: ShownId
     version: int
     action: str

@@ -15,10 +15,16 @@ MEDIA_TYPE = "text/event-stream"
 HEARTBEAT = b":\n\n"
 HEARTBEAT_SECONDS = 10.0
 """Below the time after which proxies end a connection that is silent (nginx/nginx.conf: 15 s)."""
+_EVENT = {
+    "type": "object",
+    "description": "One event of the stream; `data` is JSON.",
+    "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+    "required": ["event", "data"],
+}
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Events until there are no more",
-        "content": {MEDIA_TYPE: {"schema": {"type": "string"}, "example": "id: 1\nevent: progress\ndata: {}\n\n"}},
+        "content": {MEDIA_TYPE: {"schema": _EVENT, "example": {"id": "1", "event": "progress", "data": "{}"}}},
     },
     204: {"description": "There is nothing after `Last-Event-ID`: do not connect again"},
 }

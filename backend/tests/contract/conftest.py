@@ -71,6 +71,11 @@ def make_owner(client: httpx2.AsyncClient, sign_up: SignUp, app: FastAPI) -> Mak
             data={"format": "todotxt"},
             headers=account.headers,
         )
+        # Ended, so that its events have an end too.
+        await client.post(f"{imported.headers['Location']}/cancel", headers=account.headers)
+        attached = await client.post(
+            f"/tasks/{task_id}/attachments", files={"file": (f"{mark}.txt", mark.encode())}, headers=account.headers
+        )
         sessions = await client.get("/auth/sessions", headers=account.headers)
         ids = {
             "project_id": project_id,
@@ -78,6 +83,8 @@ def make_owner(client: httpx2.AsyncClient, sign_up: SignUp, app: FastAPI) -> Mak
             "label_id": label_id,
             "task_id": task_id,
             "comment_id": comment_id,
+            "attachment_id": attached.json()["id"],
+            "workspace_id": str(account.workspace_id),
             "schedule_id": schedule_id,
             "job_id": imported.json()["id"],
             "session_id": sessions.json()["items"][0]["id"],

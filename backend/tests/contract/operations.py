@@ -45,7 +45,17 @@ class Operation:
 
     @property
     def ids(self) -> list[str]:
-        return [one["name"] for one in self.parameters if one["in"] == "path"]
+        return [one["name"] for one in self._in_path if one["schema"].get("format") == "uuid"]
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What else its path names, and one value of each."""
+        others = [one for one in self._in_path if one["name"] not in self.ids]
+        return {one["name"]: resolved(one["schema"])["enum"][0] for one in others}
+
+    @property
+    def _in_path(self) -> list[dict[str, Any]]:
+        return [one for one in self.parameters if one["in"] == "path"]
 
     def takes(self, media: str) -> bool:
         return media in self.description.get("requestBody", {}).get("content", {})

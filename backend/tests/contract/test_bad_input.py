@@ -76,7 +76,7 @@ def hostile_fields(operation: Operation) -> Iterator[Attack]:
 def broken_bodies(operation: Operation) -> Iterator[Attack]:
     body = operation.example
     whole = json.dumps(body)
-    first = next(iter(body))
+    first = next(iter(body or operation.fields))
     yield Attack("unknown field", with_field(body, "unknown", f'"{MARK}"'), {422}, "/unknown")
     yield Attack("is_superuser", with_field(body, "is_superuser", "true"), {422}, "/is_superuser")
     yield Attack("password_hash", with_field(body, "password_hash", f'"{MARK}"'), {422}, "/password_hash")
@@ -135,7 +135,7 @@ def problem_of(answer: httpx2.Response, statuses: set[int], name: str) -> dict[s
 
 async def attack(client: httpx2.AsyncClient, operation: Operation, bob: Owner, one: Attack) -> None:
     headers = {**bob.headers, "Content-Type": JSON, **one.headers}
-    path = operation.path.format(**bob.ids)
+    path = operation.path.format(**operation.words | bob.ids)
     answer = await client.request(operation.method, path, headers=headers, content=one.body)
     problem = problem_of(answer, one.statuses, one.name)
     if answer.status_code == 422 and one.pointer is not None:
@@ -169,7 +169,7 @@ async def test_a_body_without_a_length_is_cut_off_at_the_limit(
                     sent += MiB
                     yield b" " * MiB
 
-            path = operation.path.format(**bob.ids)
+            path = operation.path.format(**operation.words | bob.ids)
             headers = {**bob.headers, "Content-Type": JSON}
             answer = await client.request(operation.method, path, headers=headers, content=endless())
             problem_of(answer, {413}, "chunked")
@@ -183,7 +183,7 @@ async def test_an_unknown_query_parameter_is_refused(
     for operation in OPERATIONS:
         with subtests.test(str(operation)):
             before = await rows(database)
-            path = operation.path.format(**bob.ids)
+            path = operation.path.format(**operation.words | bob.ids)
             for query in (f"unknown={MARK}", "unknown=%00", "unknown=%ED%A0%80", f"{MARK}", f"%00{MARK}=1"):
                 answer = await client.request(
                     operation.method, f"{path}?{query}", headers=bob.headers, json=operation.example
@@ -200,7 +200,7 @@ async def test_a_bad_query_parameter_is_refused(
     for operation in WITH_QUERY:
         with subtests.test(str(operation)):
             before = await rows(database)
-            path = operation.path.format(**bob.ids)
+            path = operation.path.format(**operation.words | bob.ids)
             for parameter in operation.parameters:
                 if parameter["in"] != "query":
                     continue
@@ -244,7 +244,11 @@ async def send_form(
     client: httpx2.AsyncClient, operation: Operation, bob: Owner, name: str, statuses: set[int], **request: Any
 ) -> None:
     headers = bob.headers | request.pop("headers", {})
-    problem_of(await client.post(operation.path, headers=headers, **request), statuses, name)
+    problem_of(
+        await client.post(operation.path.format(**operation.words | bob.ids), headers=headers, **request),
+        statuses,
+        name,
+    )
 
 
 async def test_a_bad_form_is_refused_and_leaves_nothing(
@@ -289,7 +293,7 @@ async def test_what_another_person_owns_cannot_be_referred_to(
     for operation in TAKING_JSON:
         with subtests.test(str(operation)):
             before = await rows(database)
-            path = operation.path.format(**bob.ids)
+            path = operation.path.format(**operation.words | bob.ids)
             nobodys = "01981f6e-5a3c-7d2e-9a41-3f6f0c9d8b21"
             for place, body in references(operation, ada):
                 problems = []
@@ -346,7 +350,7 @@ async def test_what_is_no_id_is_not_found(subtests: pytest.Subtests, client: htt
     for operation in [one for one in OPERATIONS if one.ids]:
         with subtests.test(str(operation)):
             for word in (MARK, "%00", "1", str(2**63), "9" * 5000, "%ED%A0%80", "..%2f..%2fetc", "'%20OR%201=1--"):
-                path = operation.path.format(**dict.fromkeys(operation.ids, word))
+                path = operation.path.format(**operation.words | dict.fromkeys(operation.ids, word))
                 answer = await client.request(operation.method, path, headers=bob.headers, json=operation.example)
                 # What is no id may be another route's word, such as /tasks/trash; that is a 405 then.
                 problem_of(answer, {404, 405, 414}, word)
@@ -358,7 +362,7 @@ async def test_a_bad_idempotency_key_is_refused(
     # The header has no effect on /auth/*.
     for operation in [one for one in TAKING_JSON if not one.path.startswith("/auth")]:
         with subtests.test(str(operation)):
-            path = operation.path.format(**bob.ids)
+            path = operation.path.format(**operation.words | bob.ids)
             for key in ("", "k" * 256, "a b", "é".encode("latin-1")):
                 headers = [*bob.headers.items(), ("Idempotency-Key", key)]
                 answer = await client.request(operation.method, path, headers=headers, json=operation.example)

@@ -16,10 +16,12 @@ from app.models import Base
 from tests.contract.conftest import MakeOwner, Owner
 from tests.contract.operations import DOCUMENT, OPERATIONS, PUBLIC, Operation, resolved
 
-WITH_IDS = [one for one in OPERATIONS if one.ids]
+WITH_IDS = [one for one in OPERATIONS if one.ids and not one.path.startswith("/admin/")]
 CLOSED = [one for one in OPERATIONS if str(one) not in PUBLIC]
 LISTS = [one for one in OPERATIONS if one.method == "GET" and str(one) not in PUBLIC]
 NOBODYS = str(uuid.UUID(int=7))
+WITHOUT_A_FILE = {"GET /jobs/{job_id}/result", "GET /tasks/{task_id}/attachments/{attachment_id}/thumbnails/{size}"}
+"""The job was cancelled and the attachment is a text: they exist, and have no file to show."""
 OF_DELETED_TASKS = {"POST /tasks/{task_id}/restore", "DELETE /tasks/trash/{task_id}"}
 
 
@@ -31,7 +33,7 @@ def ids_of(owner: Owner, operation: Operation) -> dict[str, str]:
 async def ask(
     client: httpx2.AsyncClient, operation: Operation, ids: dict[str, str], headers: dict[str, str]
 ) -> httpx2.Response:
-    path = operation.path.format(**ids)
+    path = operation.path.format(**operation.words | ids)
     if operation.takes("multipart/form-data"):
         return await client.request(operation.method, path, headers=headers, files={"file": ("a.txt", b"one\n")})
     return await client.request(operation.method, path, headers=headers, json=operation.example)
@@ -122,7 +124,8 @@ async def test_what_is_another_persons_does_not_exist(
             # And it was not the request's fault.
             carol = await make_owner(f"{operation.description['operationId']}@example.com")
             own = await ask(client, operation, ids_of(carol, operation), carol.headers)
-            assert own.status_code not in {401, 403, 404, 422}
+            refusals = {401, 403, 404, 422} - ({404} if str(operation) in WITHOUT_A_FILE else set())
+            assert own.status_code not in refusals
 
 
 async def test_nothing_that_is_read_shows_another_persons_things(
@@ -132,7 +135,7 @@ async def test_nothing_that_is_read_shows_another_persons_things(
     for operation in LISTS:
         with subtests.test(str(operation)):
             mine = await ask(client, operation, ids_of(bob, operation), bob.headers)
-            assert mine.status_code in {200, 403}
+            assert mine.status_code in {200, 403} | ({404} if str(operation) in WITHOUT_A_FILE else set())
             secrets = [ada.mark, ada.account.email, str(ada.account.user_id), str(ada.account.workspace_id)]
             for secret in [*secrets, *ada.ids.values(), ada.trashed_task_id]:
                 assert secret not in mine.text
@@ -155,5 +158,7 @@ def test_every_id_in_a_path_is_one_that_both_own() -> None:
         "job_id",
         "schedule_id",
         "session_id",
+        "attachment_id",
+        "workspace_id",
     }
     assert resolved({"$ref": "#/components/schemas/Problem"})["required"]

@@ -9,7 +9,7 @@ from typing_extensions import TypedDict  # pydantic asks for it on Python 3.11
 
 from app.files.imaging import Size
 from app.kit.schema import UtcTime
-from app.web.listing import ListQuery
+from app.web.listing import ListQuery, sort_by
 
 ThumbnailState = Literal["none", "pending", "ready", "failed"]
 
@@ -56,7 +56,7 @@ class AttachmentPage(TypedDict):
 
 
 class AttachmentQuery(ListQuery):
-    """What attachments may be sorted by: created_at (the default); `-` for descending."""
+    sort: str | None = sort_by("created_at", default="created_at")
 
 
 ATTACHMENT = TypeAdapter(AttachmentOut)
