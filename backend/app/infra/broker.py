@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 RUN_NEXT = "run_next"
 """The name of the one Celery task."""
 TOKENS_CAP = 1000
-"""Tokens that a queue holds at most, give or take one batch of each sender."""
+"""Tokens that a queue holds at most."""
 VISIBILITY_SECONDS = 300
 """A token that a dead worker held comes back after this; by then it is surplus, and costs one cheap query."""
 RECONNECT_SECONDS = 3
@@ -57,12 +57,13 @@ class Broker:
         )
 
     def send(self, tokens: Mapping[str, int]) -> None:
-        """Adds so many tokens to each queue. Raises BrokerError."""
+        """Adds so many tokens to each queue, of which it keeps `TOKENS_CAP`. Raises BrokerError."""
         try:
             with self._redis.pipeline(transaction=False) as pipeline:
                 for queue, count in tokens.items():
                     if count > 0:
-                        pipeline.lpush(self._prefix + queue, *[_TOKEN] * count)
+                        pipeline.lpush(self._prefix + queue, *[_TOKEN] * min(count, TOKENS_CAP))
+                        pipeline.ltrim(self._prefix + queue, 0, TOKENS_CAP - 1)
                 pipeline.execute()
         except (RedisError, OSError) as error:
             raise BrokerError(str(error)) from error

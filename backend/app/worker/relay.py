@@ -12,7 +12,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from app.infra.breaker import Breaker
-from app.infra.broker import TOKENS_CAP, Broker, BrokerError
+from app.infra.broker import Broker, BrokerError
 from app.infra.database import Database
 from app.kit.lifecycle import Check
 from app.worker.enqueuing import TOKENS
@@ -87,6 +87,6 @@ class Relay:
     def _take(self) -> dict[str, int]:
         with self._wake:
             self._wake.wait_for(lambda: self._waiting or self._stopping)
-            tokens = {queue: min(count, TOKENS_CAP) for queue, count in self._waiting.items()}
+            tokens = dict(self._waiting)
             self._waiting.clear()
             return tokens

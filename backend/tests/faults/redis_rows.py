@@ -183,6 +183,7 @@ async def restarted(trial: Trial) -> None:
 
 
 async def _connections(world: World) -> int:
+    await world.redis.connection_pool.disconnect()  # those of an earlier life of the server
     return int((await world.redis.info("clients"))["connected_clients"])
 
 

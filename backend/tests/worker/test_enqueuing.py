@@ -6,7 +6,7 @@ import pytest
 from job_kinds import EchoArgs, GateArgs
 from sqlalchemy import func, select, text
 
-from app.infra.broker import Broker
+from app.infra.broker import TOKENS_CAP, Broker
 from app.infra.database import Database
 from app.kit.clock import utc_now
 from app.kit.errors import InvalidInput
@@ -83,3 +83,9 @@ async def test_without_redis_a_commit_works_and_costs_no_wait(database: Database
     await relay.stop()
     async with database.session() as session:
         assert (await session.get(Job, job.id)).state == "available"
+
+
+async def test_many_senders_do_not_fill_redis(broker: Broker) -> None:
+    for _ in range(3):
+        broker.send({"default": TOKENS_CAP - 100})
+    assert broker.depths(["default"]) == {"default": TOKENS_CAP}
