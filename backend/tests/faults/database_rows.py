@@ -89,9 +89,6 @@ async def frozen_database(trial: Trial) -> None:
             await world.until(lambda: world.one(lapsed, jobs))  # noqa: B023
             world.sink.release()
             world.to_postgres.thaw()
-            for job in jobs:
-                await world.sink.began(job, 2)
-            world.sink.release()
-            await world.finished(jobs)
+            await world.finished(jobs)  # by the first attempt if it was quicker than the one that rescues
             trial.progress(number + 1)
         trial.check_all(await world.wrongs())
