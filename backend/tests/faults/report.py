@@ -34,7 +34,7 @@ Not here: nginx and two hosts. All processes of a row share one machine with the
 def _described(name: str, measure: Measure) -> str:
     if not measure.seconds:
         return f"{name}: none"
-    return f"{name} ({len(measure.seconds)}): " + " / ".join(f"{measure.at(percent):.2f}" for percent in (50, 99, 100))
+    return f"{name} ({len(measure.seconds)}): " + " / ".join(f"{measure.at(percent):.3f}" for percent in (50, 99, 100))
 
 
 def failed(trial: Trial) -> bool:
