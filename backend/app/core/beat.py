@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 _LONGEST_PAUSE = 1.0
 """Seconds: how late a new schedule, or one that another process changed, is noticed."""
+_LEAVING = 1.0
+"""Seconds that telling of the end may take."""
 
 
 class DatabaseScheduler(Scheduler):
@@ -88,8 +90,9 @@ class DatabaseScheduler(Scheduler):
         that it is about to raise; it comes again when the tick has ended.
         """
         if not (self._loop.is_running() or self._loop.is_closed()):
+            # A tick that the signal broke off may still hold the line, for good.
             with suppress(Exception):
-                self._loop.run_until_complete(leave(self._line, self._id))
+                self._loop.run_until_complete(asyncio.wait_for(leave(self._line, self._id), _LEAVING))
             self._line.close()
             self._loop.run_until_complete(asyncio.sleep(0))  # the socket goes in a pass of the loop
             self._loop.close()

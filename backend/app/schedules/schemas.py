@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from uuid import UUID
 
 from pydantic import MISSING, AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
-from pydantic_core import PydanticCustomError, to_json
+from pydantic_core import PydanticCustomError, PydanticKnownError, to_json
 from typing_extensions import TypedDict  # pydantic asks for it on Python 3.11
 
 from app.kit.schema import Flag, Id, Instant, StrictModel, Text, TimeZone, UtcTime
@@ -69,6 +69,13 @@ Outcome = Literal[
 ]
 
 
+def _only_false(value: bool) -> bool:  # noqa: FBT001  pydantic gives it by position
+    # Not Literal[False], which takes 0 as well.
+    if value:
+        raise PydanticKnownError("literal_error", {"expected": "false"})
+    return value
+
+
 class Timing(StrictModel):
     """When. One of `cron`, `interval_seconds` and `rrule`."""
 
@@ -127,7 +134,14 @@ class ScheduleUpdate(StrictModel):
     misfire: Misfire | MISSING = MISSING
     overlap: Overlap | MISSING = MISSING
     retimed: (
-        Annotated[Literal[False], Field(description="Gives a built-in one the times back that it comes with.")]
+        Annotated[
+            bool,
+            AfterValidator(_only_false),
+            Field(
+                description="Gives a built-in one the times back that it comes with.",
+                json_schema_extra={"const": False},
+            ),
+        ]
         | MISSING
     ) = MISSING
 

@@ -197,8 +197,8 @@ async def test_an_ipv6_network_of_one_customer_is_one_address(app):
 
 async def test_without_redis_each_process_counts_for_itself(app):
     await app.state.redis.stop()
-    app.state.redis._breaker._failed = 99
-    app.state.redis._breaker._closed_again = float("inf")
+    app.state.redis.breaker._failed = 99
+    app.state.redis.breaker._closed_again = float("inf")
     answers = [await guess(app, f"user{n}@example.com", address="198.51.100.7") for n in range(32)]
     assert [answer.status_code for answer in answers] == [401] * 30 + [429] * 2
 

@@ -127,8 +127,8 @@ async def test_workers_and_beat_are_healthy_by_their_work(
         )
         await session.execute(
             text(
-                "INSERT INTO schedules (id, name, kind, args, interval_seconds, next_slot) "
-                "VALUES (gen_random_uuid(), 'probe', 'health.probe', '{}', 30, now())"
+                "INSERT INTO schedules (id, name, kind, args, interval_seconds, next_slot, built_in) "
+                "VALUES (gen_random_uuid(), 'probe', 'health.probe', '{}', 30, now(), true)"
             )
         )
         await session.execute(

@@ -50,7 +50,7 @@ async def test_it_is_used_again_when_it_is_back(redis: Redis, proxy: Proxy) -> N
         with pytest.raises(RedisUnavailable):
             await redis.execute("PING")
     proxy.thaw()
-    redis._breaker._closed_again = 0.0  # the pause is over
+    redis.breaker._closed_again = 0.0  # the pause is over
     assert await redis.execute("PING")
     assert await redis.execute("PING")
 
