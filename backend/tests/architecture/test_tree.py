@@ -101,3 +101,9 @@ def test_links_between_documents_lead_somewhere() -> None:
     inside = [(page, target) for page, target in links if not re.match(r"[a-z]+:", target)]
     assert inside
     assert [(page.name, target) for page, target in inside if not (page.parent / target).exists()] == []
+
+
+def test_no_two_test_modules_have_one_name() -> None:
+    """pytest imports them by their base name, and leaves out the second."""
+    names = [path.name for path in (BACKEND / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
