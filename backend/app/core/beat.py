@@ -90,7 +90,7 @@ class DatabaseScheduler(Scheduler):
         that it is about to raise; it comes again when the tick has ended.
         """
         if not (self._loop.is_running() or self._loop.is_closed()):
-            # A tick that the signal broke off may still hold the line, for good.
+            # Bounded: a farewell is news for operators, and a database that does not answer must not hold up the end.
             with suppress(Exception):
                 self._loop.run_until_complete(asyncio.wait_for(leave(self._line, self._id), _LEAVING))
             self._line.close()
