@@ -197,6 +197,13 @@ def test_texts_come_back_from_our_calendar() -> None:
     assert parsed.warnings == ()
 
 
+def test_a_title_of_control_characters_is_no_lost_task_in_our_calendar() -> None:
+    (back,) = read(
+        written("icalendar", [{"id": "1", "title": "\x1b", "status": "todo", "created_at": NOW}]), "icalendar"
+    ).tasks
+    assert back.title == "\N{REPLACEMENT CHARACTER}"
+
+
 def test_a_repeating_task_has_its_times_in_a_zone_that_the_calendar_defines() -> None:
     tasks = [
         {"id": str(number), "title": "a", "due_at": at(2024, 7, 1, 10), "created_at": NOW,

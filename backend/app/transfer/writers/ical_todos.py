@@ -23,7 +23,8 @@ _STATUSES = {
 _PRIORITIES = {"none": 0, "urgent": 1, "high": 3, "medium": 5, "low": 9}
 _NAMES = {"created_at": "created", "updated_at": "last-modified", "completed_at": "completed"}
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-"""RFC 5545 3.1: no control characters but tabs and, escaped, line feeds."""
+"""RFC 5545 3.1: no control characters but tabs and, escaped, line feeds. One is replaced and not left out:
+a title of nothing else would be empty, and its task lost to the reader."""
 
 
 class ICalendarWriter:
@@ -140,4 +141,4 @@ def _line(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return _CONTROLS.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n").replace("\r", "\n"))
