@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.kit.errors import AppError
 from app.kit.ids import new_id
-from app.tasks import repository, service
+from app.tasks import repository, service, writing
 from app.tasks.errors import BulkRejected
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ async def insert_all(session: AsyncSession, writer: Writer, tasks: Sequence[NewT
         rows.append(row)
     labels = [_link(task, "label_id", one) for task in tasks for one in task.label_ids]
     people = [_link(task, "user_id", one) for task in tasks for one in task.assignee_ids]
-    await repository.insert_many(session, rows, labels, people, writer.actor.columns())
+    await writing.insert_many(session, rows, labels, people, writer.actor.columns())
 
 
 def _link(task: NewTask, name: str, value: UUID) -> dict[str, UUID]:

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
-    Integer,
-    Text,
     Uuid,
     and_,
     any_,
     bindparam,
-    case,
     delete,
-    exists,
     func,
-    insert,
-    literal_column,
-    null,
-    or_,
     select,
     text,
-    type_coerce,
     update,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from app.changes.editing import edit_tasks
@@ -35,7 +24,7 @@ from app.infra.statements import Statement
 from app.models import Change, Label, Project, Section, Task, TaskAssignee, TaskLabel, WorkspaceMember
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from uuid import UUID
 
     from sqlalchemy import RowMapping, Select, Table
@@ -58,7 +47,7 @@ INSERTABLE = (*WRITABLE, "completed_at", "archived_at", "source", "created_at")
 IDS = ARRAY(Uuid(as_uuid=True, native_uuid=True))
 
 
-def _in_order(table: Any, label_ids: Select[Any], assignee_ids: Select[Any]) -> list[ColumnElement[Any]]:
+def in_order(table: Any, label_ids: Select[Any], assignee_ids: Select[Any]) -> list[ColumnElement[Any]]:
     links = [
         func.array(query.scalar_subquery(), type_=IDS).label(name)
         for name, query in (("label_ids", label_ids), ("assignee_ids", assignee_ids))
@@ -71,10 +60,10 @@ def shown(table: Any) -> list[ColumnElement[Any]]:
     """The columns of a task on the wire, in their order there, the labels and assignees as arrays of ids."""
     labels = select(TaskLabel.label_id).where(TaskLabel.task_id == table.c.id).order_by(TaskLabel.label_id)
     people = select(TaskAssignee.user_id).where(TaskAssignee.task_id == table.c.id).order_by(TaskAssignee.user_id)
-    return _in_order(table, labels, people)
+    return in_order(table, labels, people)
 
 
-_tasks = cast("Table", Task.__table__)
+TASKS = cast("Table", Task.__table__)
 _workspaces = bindparam("workspace_ids", type_=IDS)
 
 
@@ -84,191 +73,18 @@ def within(column: Any) -> ColumnElement[bool]:
 
 
 GET = Statement(
-    select(*shown(_tasks)).where(
-        _tasks.c.id == bindparam("task_id"), within(_tasks.c.workspace_id), _tasks.c.deleted_at.is_(None)
+    select(*shown(TASKS)).where(
+        TASKS.c.id == bindparam("task_id"), within(TASKS.c.workspace_id), TASKS.c.deleted_at.is_(None)
     )
 )
 GET_TRASHED = Statement(
-    select(*shown(_tasks)).where(
-        _tasks.c.id == bindparam("task_id"), within(_tasks.c.workspace_id), _tasks.c.deleted_at.is_not(None)
+    select(*shown(TASKS)).where(
+        TASKS.c.id == bindparam("task_id"), within(TASKS.c.workspace_id), TASKS.c.deleted_at.is_not(None)
     )
 )
 GET_MANY = Statement(
-    select(*shown(_tasks)).where(_tasks.c.id == any_(bindparam("task_ids", type_=IDS)), within(_tasks.c.workspace_id))
+    select(*shown(TASKS)).where(TASKS.c.id == any_(bindparam("task_ids", type_=IDS)), within(TASKS.c.workspace_id))
 )
-
-
-# --- writing one task in one statement -------------------------------------------------------------------------------
-
-_ACTOR = ("user_id", "session_id", "job_id", "operation_id", "trace_id")
-_changes = cast("Table", Change.__table__)
-
-
-def _actor() -> list[ColumnElement[Any]]:
-    return [bindparam(name, type_=_changes.c[name].type).label(name) for name in _ACTOR]
-
-
-def _change_of(
-    written: Any,
-    action: str,
-    before: ColumnElement[Any],
-    after: ColumnElement[Any],
-    where: ColumnElement[bool] | None = None,
-) -> Any:
-    """INSERT INTO changes, fed by the row just written: its lock orders the ids of a task's changes."""
-    source = select(
-        written.c.workspace_id,
-        literal_column("'task'"),
-        written.c.id,
-        written.c.id,
-        written.c.version,
-        literal_column(f"'{action}'"),
-        before,
-        after,
-        *_actor(),
-    )
-    if where is not None:
-        source = source.where(where).order_by(written.c.number)
-    names = ["workspace_id", "resource", "resource_id", "task_id", "version", "action", "before", "after", *_ACTOR]
-    return insert(_changes).from_select(names, source)
-
-
-def _json_of(table: Any, names: Sequence[str]) -> ColumnElement[Any]:
-    pairs: list[Any] = []
-    for name in names:
-        pairs += [literal_column(f"'{name}'"), table.c[name]]
-    return func.jsonb_build_object(*pairs, type_=JSONB)
-
-
-def _insert_statement() -> Statement:
-    """A task with its key, labels, assignees and change; no row where a reference does not hold.
-
-    Its parameters are called `new_...`: SQLAlchemy takes one called like a column of an UPDATE for its new value.
-    """
-    label_ids, names = bindparam("new_label_ids", type_=IDS), bindparam("new_labels", type_=ARRAY(Text))
-    people = bindparam("new_assignee_ids", type_=IDS)
-    section, parent = bindparam("new_section_id", type_=Uuid()), bindparam("new_parent_id", type_=Uuid())
-    wanted_project = bindparam("new_project_id", type_=Uuid())
-    project = (
-        update(Project)
-        .where(
-            within(Project.workspace_id),
-            Project.deleted_at.is_(None),
-            Project.archived_at.is_(None),
-            or_(
-                Project.id == wanted_project,
-                and_(
-                    wanted_project.is_(None),
-                    Project.is_inbox,
-                    Project.workspace_id == bindparam("personal", type_=Uuid()),
-                ),
-            ),
-            or_(section.is_(None), exists().where(Section.id == section, Section.project_id == Project.id)),
-            or_(
-                parent.is_(None),
-                exists().where(
-                    _tasks.c.id == parent, _tasks.c.workspace_id == Project.workspace_id, _tasks.c.deleted_at.is_(None)
-                ),
-            ),
-            func.cardinality(label_ids) + func.cardinality(names)
-            == select(func.count())
-            .where(
-                Label.workspace_id == Project.workspace_id,
-                or_(Label.id == any_(label_ids), func.lower(Label.name) == any_(names)),
-            )
-            .scalar_subquery(),
-            func.cardinality(people)
-            == select(func.count())
-            .where(WorkspaceMember.workspace_id == Project.workspace_id, WorkspaceMember.user_id == any_(people))
-            .scalar_subquery(),
-        )
-        .values(last_task_number=Project.last_task_number + 1)
-        .returning(Project.id, Project.workspace_id, Project.key, Project.last_task_number)
-        .cte("project")
-    )
-    fields = [name for name in WRITABLE if name != "project_id"]
-    moment: ColumnElement[Any] = literal_column("clock_timestamp()")
-    row = select(
-        bindparam("new_id", type_=Uuid()),
-        project.c.workspace_id,
-        project.c.id,
-        project.c.last_task_number,
-        project.c.key.op("||")(literal_column("'-'")).op("||")(func.cast(project.c.last_task_number, Text)),
-        bindparam("new_created_by", type_=Uuid()),
-        case((bindparam("new_status", type_=Text) == literal_column("'done'"), moment), else_=null()),
-        *(bindparam(f"new_{name}", type_=_tasks.c[name].type) for name in fields),
-    )
-    columns = ["id", "workspace_id", "project_id", "number", "key", "created_by", "completed_at", *fields]
-    written = insert(_tasks).from_select(columns, row).returning(*_tasks.c[COLUMNS]).cte("written")
-    labels = (
-        insert(TaskLabel)
-        .from_select(
-            ["task_id", "label_id", "workspace_id"],
-            select(written.c.id, Label.id, written.c.workspace_id).where(
-                Label.workspace_id == written.c.workspace_id,
-                or_(Label.id == any_(label_ids), func.lower(Label.name) == any_(names)),
-            ),
-        )
-        .returning(TaskLabel.label_id)
-        .cte("labelled")
-    )
-    assignees = (
-        insert(TaskAssignee)
-        .from_select(
-            ["task_id", "user_id", "workspace_id"],
-            select(written.c.id, WorkspaceMember.user_id, written.c.workspace_id).where(
-                WorkspaceMember.workspace_id == written.c.workspace_id, WorkspaceMember.user_id == any_(people)
-            ),
-        )
-        .returning(TaskAssignee.user_id)
-        .cte("assigned")
-    )
-    after = _json_of(written, [name for name in COLUMNS if name not in {"id", "workspace_id", "version"}])
-    change = _change_of(written, "created", null(), func.jsonb_strip_nulls(after, type_=JSONB)).cte("change")
-    label_rows = select(labels.c.label_id).order_by(labels.c.label_id)
-    people_rows = select(assignees.c.user_id).order_by(assignees.c.user_id)
-    return Statement(select(*_in_order(written, label_rows, people_rows)).add_cte(change))
-
-
-INSERT = _insert_statement()
-
-
-VERSIONS = bindparam("versions", type_=ARRAY(Integer))
-"""The versions of which the row must have one, from If-Match; null: any."""
-
-
-@lru_cache(maxsize=512)
-def update_statement(names: tuple[str, ...], action: str) -> Statement:
-    """Sets these columns of one task and records what they were; no row where it is not there or not of `versions`.
-
-    `more_before` and `more_after` add what a caller wrote beside the row (label ids, assignee ids) to the record.
-    """
-    old = (
-        select(*_tasks.c[COLUMNS])
-        .where(_tasks.c.id == bindparam("task_id"), within(_tasks.c.workspace_id), _tasks.c.deleted_at.is_(None))
-        .with_for_update()
-        .cte("old")
-    )
-    new: dict[str, Any] = {name: bindparam(f"new_{name}", type_=_tasks.c[name].type) for name in names}
-    touched = list(names)
-    if "status" in new:
-        # Done has a moment, everything else has none; a task that is done already keeps its own.
-        moment = func.coalesce(old.c.completed_at, func.clock_timestamp())
-        new["completed_at"] = case((new["status"] == literal_column("'done'"), moment), else_=null())
-        touched.append("completed_at")
-    written = (
-        update(_tasks)
-        .where(_tasks.c.id == old.c.id, or_(VERSIONS.is_(None), old.c.version == any_(VERSIONS)))
-        .values(**new, version=old.c.version + 1, updated_at=func.clock_timestamp())
-        .returning(*_tasks.c[COLUMNS])
-        .cte("written")
-    )
-    both = select(written.c.id.label("task_id"), _json_of(old, touched).label("was")).where(old.c.id == written.c.id)
-    before = both.cte("before")
-    more = [type_coerce(bindparam(name, type_=JSONB), JSONB) for name in ("more_before", "more_after")]
-    source_before = select(before.c.was.op("||")(more[0])).scalar_subquery()
-    change = _change_of(written, action, source_before, _json_of(written, touched).op("||")(more[1])).cte("change")
-    return Statement(select(*shown(written)).add_cte(change))
 
 
 # --- subtrees: trash and restore -------------------------------------------------------------------------------------
@@ -276,14 +92,14 @@ def update_statement(names: tuple[str, ...], action: str) -> Statement:
 
 def _subtree(root: ColumnElement[bool], link: Any) -> Any:
     """The ids of a task and of all below it, as far as `link` (a condition on the child) holds."""
-    top = select(_tasks.c.id).where(root).cte("subtree", recursive=True)
-    child = _tasks.alias("child")
+    top = select(TASKS.c.id).where(root).cte("subtree", recursive=True)
+    child = TASKS.alias("child")
     return top.union(select(child.c.id).where(child.c.parent_id == top.c.id, link(child)))
 
 
 async def trash(session: AsyncSession, task_ids: Sequence[UUID], actor: Actor) -> None:
     """Puts tasks and their subtasks into the trash in one go."""
-    subtree = _subtree(_tasks.c.id.in_(task_ids), lambda child: child.c.deleted_at.is_(None))
+    subtree = _subtree(TASKS.c.id.in_(task_ids), lambda child: child.c.deleted_at.is_(None))
     await edit_tasks(session, actor, Task.id.in_(select(subtree.c.id)), {"deleted_at": func.now()}, "deleted")
 
 
@@ -297,7 +113,7 @@ async def restore(session: AsyncSession, task_id: UUID, actor: Actor) -> None:
         Change.operation_id == operation.order_by(Change.id.desc()).limit(1).scalar_subquery(),
     )
     subtree = _subtree(
-        _tasks.c.id == task_id, lambda child: and_(child.c.deleted_at.is_not(None), child.c.id.in_(together))
+        TASKS.c.id == task_id, lambda child: and_(child.c.deleted_at.is_not(None), child.c.id.in_(together))
     )
     await edit_tasks(session, actor, Task.id.in_(select(subtree.c.id)), {"deleted_at": None}, "restored")
 
@@ -307,8 +123,8 @@ async def restore(session: AsyncSession, task_id: UUID, actor: Actor) -> None:
 
 async def lock(session: AsyncSession, task_id: UUID, workspace_ids: Sequence[UUID]) -> RowMapping | None:
     """The live task, locked until the transaction ends; None where there is none in these workspaces."""
-    query = select(*_tasks.c[COLUMNS]).where(
-        _tasks.c.id == task_id, _tasks.c.workspace_id.in_(workspace_ids), _tasks.c.deleted_at.is_(None)
+    query = select(*TASKS.c[COLUMNS]).where(
+        TASKS.c.id == task_id, TASKS.c.workspace_id.in_(workspace_ids), TASKS.c.deleted_at.is_(None)
     )
     return (await session.execute(query.with_for_update())).mappings().one_or_none()
 
@@ -414,27 +230,3 @@ async def purge(session: AsyncSession, task_id: UUID) -> None:
     """Removes a trashed task for good; what hangs on it goes with it, subtasks become tasks of their own."""
     await session.execute(update(Task).where(Task.parent_id == task_id).values(parent_id=None))
     await session.execute(delete(Task).where(Task.id == task_id))
-
-
-# --- many at once ----------------------------------------------------------------------------------------------------
-
-
-async def insert_many(
-    session: AsyncSession,
-    rows: Sequence[Mapping[str, Any]],
-    labels: Sequence[Mapping[str, Any]],
-    assignees: Sequence[Mapping[str, Any]],
-    actor: Mapping[str, Any],
-) -> None:
-    """Tasks with their labels, assignees and changes: four multi-row statements. Parents before their subtasks."""
-    await session.execute(insert(Task), list(rows))
-    if labels:
-        await session.execute(insert(TaskLabel), list(labels))
-    if assignees:
-        await session.execute(insert(TaskAssignee), list(assignees))
-    written = _tasks.alias("written")
-    after = func.jsonb_strip_nulls(
-        _json_of(written, [name for name in COLUMNS if name not in {"id", "workspace_id", "version"}]), type_=JSONB
-    )
-    change = _change_of(written, "created", null(), after, where=written.c.id.in_([row["id"] for row in rows]))
-    await session.execute(change, dict(actor))

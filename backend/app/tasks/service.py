@@ -9,7 +9,7 @@ from app.access.scope import Scope
 from app.kit.errors import InvalidReference, NotFound
 from app.kit.ids import new_id
 from app.models.task import CLOSED_STATUSES
-from app.tasks import repository
+from app.tasks import repository, writing
 from app.tasks.errors import ProjectGone, TaskCycle, TooDeep
 from app.web.preconditions import Stale
 
@@ -70,7 +70,7 @@ async def create(work: Work, writer: Writer, fields: Fields) -> Mapping[str, Any
         "workspace_ids": writer.workspace_ids,
         "personal": writer.scope.personal,
     }
-    rows = await work.fetch(repository.INSERT, params)
+    rows = await work.fetch(writing.INSERT, params)
     if not rows:
         raise await _refusal(await work.transaction(), writer, fields)
     return rows[0]  # type: ignore[no-any-return]
@@ -196,7 +196,7 @@ async def _write(
     action: str,
     more: tuple[dict[str, Any], dict[str, Any]] = ({}, {}),
 ) -> Mapping[str, Any]:
-    statement = repository.update_statement(tuple(values), action)
+    statement = writing.update_statement(tuple(values), action)
     params = {
         **{f"new_{name}": value for name, value in values.items()},
         **writer.actor.columns(),
