@@ -14,6 +14,7 @@ import asyncpg
 import httpx2
 import pytest
 from fastapi import FastAPI
+from hypothesis import settings as hypothesis_settings
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.app_factory import create_app
@@ -21,6 +22,10 @@ from app.infra import migrations
 from app.infra.database import Database
 from app.infra.settings import Settings
 from app.models import Base
+
+# No timed assertions; in CI the same cases each time, at home new ones.
+hypothesis_settings.register_profile("taskapi", deadline=None, derandomize="CI" in os.environ, print_blob=True)
+hypothesis_settings.load_profile("taskapi")
 
 PASSWORD = "correct-horse-battery-staple-42"
 

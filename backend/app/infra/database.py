@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session
 
+from app.infra.connections import Connections
 from app.kit.errors import Unavailable
 from app.kit.lifecycle import Check
 
@@ -49,11 +51,6 @@ class _Connection(asyncpg.Connection):
             await super().close()
         else:
             self.terminate()
-
-
-async def _leave_as_it_is(_: asyncpg.Connection[asyncpg.Record]) -> None:
-    # Single statements leave no state behind, so the pool's RESET, a round trip for each release, has nothing to do.
-    return
 
 
 async def _json_codecs(connection: asyncpg.Connection[asyncpg.Record]) -> None:
@@ -110,34 +107,37 @@ class Database:
         self._sessions = async_sessionmaker(
             self.engine, expire_on_commit=False, autoflush=False, sync_session_class=self.session_class
         )
-        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._singles: Connections | None = None
 
     async def start(self) -> None:
-        """Opens the pools and asks for the first answer. Raises what the driver raises; the manager retries."""
-        if self._pool is None:
-            self._pool = await asyncpg.create_pool(
-                self._settings.driver_url,
-                min_size=1,
-                max_size=self._settings.database_pool_size,
-                max_inactive_connection_lifetime=1800,
-                timeout=3,
-                command_timeout=self._silence,
-                init=_json_codecs,
-                reset=_leave_as_it_is,
-                server_settings=self._server_settings,
-            )
+        """Opens the pools and asks for the first answers. Raises what the driver raises; the manager retries."""
+        if self._singles is None:
+            self._singles = Connections(self._settings.database_pool_size, self._connect)
+        await self._singles.fetch("SELECT 1", ())
         async with self.engine.connect() as connection:
             await connection.execute(text("SELECT 1"))
 
     async def stop(self) -> None:
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            try:
+        singles, self._singles = self._singles, None
+        if singles is not None:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.stop_timeout / 2):
-                    await pool.close()
-            except TimeoutError:
-                pool.terminate()
+                    await singles.close()
         await self.engine.dispose()
+
+    async def _connect(self) -> asyncpg.Connection[asyncpg.Record]:
+        connection = await asyncpg.connect(
+            self._settings.driver_url,
+            timeout=3,
+            command_timeout=self._silence,
+            server_settings=self._server_settings,
+        )
+        try:
+            await _json_codecs(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
 
     def checks(self) -> list[Check]:
         return []
@@ -185,16 +185,9 @@ class Database:
             return await self._fetch_compiled(statement, params)
 
     async def _fetch_compiled(self, statement: Statement, params: Mapping[str, Any]) -> list[Any]:
-        if self._pool is None:
+        if self._singles is None:
             raise Unavailable("The database is not connected yet")
-        arguments = statement.arguments(params)
-        async with self._pool.acquire() as connection:
-            try:
-                return await connection.fetch(statement.sql, *arguments)
-            except (asyncio.CancelledError, TimeoutError):
-                # Given up, at the deadline, by the client, or silent: giving it back would wait for the answer.
-                connection.terminate()
-                raise
+        return await self._singles.fetch(statement.sql, statement.arguments(params))
 
     async def _fetch_ordinarily(self, statement: Statement, params: Mapping[str, Any]) -> list[Any]:
         async with self.engine.connect() as connection:
@@ -209,8 +202,8 @@ class Database:
             "session_pool_checked_out": sessions.checkedout(),  # type: ignore[attr-defined]
             "pool_size": self._settings.database_pool_size,
         }
-        if self._pool is not None:
-            figures["pool_checked_out"] = self._pool.get_size() - self._pool.get_idle_size()
+        if self._singles is not None:
+            figures["pool_checked_out"] = self._singles.taken
         return figures
 
 
