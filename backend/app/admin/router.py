@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Response
+from fastapi import APIRouter, Depends, Response
 
 from app.admin import service
 from app.admin.schemas import (
@@ -25,10 +25,10 @@ from app.jobs import service as jobs
 from app.jobs.schemas import JOB_PAGE, AnyJobQuery, JobPage
 from app.web.query import SentQuery
 from app.web.responses import json_answer
-from app.web.routing import Room, no_deadline
+from app.web.routing import Route, no_deadline
 from app.web.session import CursorsDep, WorkDep
 
-router = Room(prefix="/admin/jobs", tags=["operations"])
+router = APIRouter(prefix="/admin/jobs", tags=["operations"], route_class=Route)
 
 
 @router.get("", response_model=JobPage, summary="List all jobs")

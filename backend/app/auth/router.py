@@ -4,7 +4,7 @@ import asyncio
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Depends, Form, Response
+from fastapi import APIRouter, Depends, Form, Response
 
 from app.auth import repository, service
 from app.auth.dependencies import DeviceDep, IdentityDep, require_open_registration
@@ -31,10 +31,10 @@ from app.web.preconditions import IfMatch, IfNoneMatch, etag, not_modified, requ
 from app.web.problems import Problem
 from app.web.query import SentQuery
 from app.web.rate_limits import LimitedByAddress, Quota
-from app.web.routing import Room, never_replayed
+from app.web.routing import Route, never_replayed
 from app.web.session import CursorsDep, DatabaseDep, SessionDep, SettingsDep, WorkDep
 
-router = Room(prefix="/auth", tags=["auth"])
+router = APIRouter(prefix="/auth", tags=["auth"], route_class=Route)
 
 LOGIN_LIMIT = LimitedByAddress(Quota("login", 30, 60), Quota("login-in-all", 3000, 60))
 REGISTER_LIMIT = LimitedByAddress(Quota("register", 30, 60), Quota("register-in-all", 1000, 60))

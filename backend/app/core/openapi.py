@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fastapi import FastAPI
-    from fastapi.routing import APIRoute
 
 DESCRIPTION = """\
 Tasks, projects and durable background jobs for teams.
@@ -82,11 +81,6 @@ _DEEPEST_EXAMPLE = 6
 """A schema may contain itself."""
 _DONE = {"200": "Done", "201": "Created", "202": "Accepted: the job says how far the work is", "204": "Done"}
 _FASTAPI_SAYS = "Successful Response"
-
-
-def operation_id(route: APIRoute) -> str:
-    """The name of the endpoint function: readable, and unique in the product (a test sees to it)."""
-    return route.name
 
 
 def install(app: FastAPI) -> None:

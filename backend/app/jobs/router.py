@@ -6,7 +6,7 @@ from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 from pydantic_core import to_json
 
 from app.identity.caller import Caller
@@ -20,10 +20,10 @@ from app.web import event_stream
 from app.web.downloads import Download, WantedDep, send
 from app.web.query import SentQuery
 from app.web.responses import json_answer
-from app.web.routing import Room, no_deadline
+from app.web.routing import Route, no_deadline
 from app.web.session import CursorsDep, DatabaseDep, SessionDep, StorageDep, WorkDep
 
-router = Room(prefix="/jobs", tags=["jobs"])
+router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=Route)
 
 
 def _owner(caller: Caller) -> UUID | None:

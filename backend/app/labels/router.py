@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Depends, Response
+from fastapi import APIRouter, Depends, Response
 
 from app.identity.dependencies import CurrentCaller
 from app.labels import service
@@ -12,10 +12,10 @@ from app.labels.schemas import LabelCreate, LabelOut, LabelPage, LabelQuery, Lab
 from app.web.preconditions import IfMatch, IfNoneMatch
 from app.web.query import SentQuery
 from app.web.responses import tagged, unless_known
-from app.web.routing import Room
+from app.web.routing import Route
 from app.web.session import CursorsDep, SessionDep, SettingsDep, WorkDep
 
-router = Room(prefix="/labels", tags=["labels"])
+router = APIRouter(prefix="/labels", tags=["labels"], route_class=Route)
 LABEL = "/{label_id:uuid}"
 
 

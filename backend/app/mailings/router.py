@@ -1,16 +1,16 @@
 """`POST /emails` over HTTP."""
 
-from fastapi import Response
+from fastapi import APIRouter, Response
 
 from app.identity.dependencies import CurrentSuperuser
 from app.jobs.dependencies import accepted
 from app.jobs.schemas import JobOut
 from app.mailings import service
 from app.mailings.schemas import MailingCreate
-from app.web.routing import Room, no_deadline
+from app.web.routing import Route, no_deadline
 from app.web.session import SessionDep
 
-router = Room(prefix="/emails", tags=["mail"])
+router = APIRouter(prefix="/emails", tags=["mail"], route_class=Route)
 
 
 @router.post("", status_code=202, response_model=JobOut, summary="Send a message to many")

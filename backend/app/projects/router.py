@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Depends, Response
+from fastapi import APIRouter, Depends, Response
 
 from app.changes.editing import edit
 from app.identity.dependencies import CurrentCaller
@@ -24,10 +24,10 @@ from app.projects.schemas import (
 from app.web.preconditions import IfMatch, IfNoneMatch
 from app.web.query import SentQuery
 from app.web.responses import tagged, unless_known
-from app.web.routing import Room
+from app.web.routing import Route
 from app.web.session import CursorsDep, SessionDep, SettingsDep, WorkDep
 
-router = Room(prefix="/projects", tags=["projects"])
+router = APIRouter(prefix="/projects", tags=["projects"], route_class=Route)
 PROJECT = "/{project_id:uuid}"
 SECTIONS = PROJECT + "/sections"
 SECTION = SECTIONS + "/{section_id:uuid}"

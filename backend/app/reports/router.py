@@ -1,16 +1,16 @@
 """`POST /reports` over HTTP."""
 
-from fastapi import Response
+from fastapi import APIRouter, Response
 
 from app.identity.dependencies import CurrentCaller
 from app.jobs.dependencies import accepted
 from app.jobs.schemas import JobOut
 from app.reports import service
 from app.reports.schemas import ReportIn
-from app.web.routing import Room
+from app.web.routing import Route
 from app.web.session import SessionDep
 
-router = Room(prefix="/reports", tags=["reports"])
+router = APIRouter(prefix="/reports", tags=["reports"], route_class=Route)
 
 
 @router.post("", status_code=202, response_model=JobOut, summary="Order a report")

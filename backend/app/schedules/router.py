@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from fastapi import Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BeforeValidator
 
 from app.identity.dependencies import CurrentCaller
@@ -29,10 +29,10 @@ from app.schedules.schemas import (
 from app.web.preconditions import IfMatch, IfNoneMatch
 from app.web.query import SentQuery
 from app.web.responses import tagged, unless_known
-from app.web.routing import Room
+from app.web.routing import Route
 from app.web.session import CursorsDep, SessionDep, SettingsDep, WorkDep
 
-router = Room(prefix="/schedules", tags=["schedules"])
+router = APIRouter(prefix="/schedules", tags=["schedules"], route_class=Route)
 SCHEDULE = "/{schedule_id:uuid}"
 Count = Annotated[int, Query(ge=1, le=50, description="Slots at most."), BeforeValidator(digits)]
 

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 
 from app.identity.caller import Caller
 from app.identity.dependencies import CurrentCaller
@@ -11,8 +11,6 @@ from app.infra.settings import Settings
 from app.kit.clock import utc_now
 from app.kit.schema import Limit
 from app.tasks import bulk, history, pages, service
-from app.tasks.attachments import router as attachments
-from app.tasks.comments import router as comments
 from app.tasks.schemas import (
     BULK,
     CHANGE_PAGE,
@@ -32,10 +30,10 @@ from app.tasks.service import Writer
 from app.web.preconditions import IfMatch, IfNoneMatch, etag, not_modified, versions
 from app.web.query import SentQuery
 from app.web.responses import json_answer
-from app.web.routing import Room, no_deadline
+from app.web.routing import Route, no_deadline
 from app.web.session import CursorsDep, SessionDep, SettingsDep, WorkDep
 
-router = Room(prefix="/tasks", tags=["tasks"])
+router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=Route)
 Filters = Annotated[TaskQuery, Depends(SentQuery(TaskQuery))]
 
 
@@ -190,7 +188,3 @@ async def read_history(
 ) -> Response:
     """Who changed what, newest first: the task, its comments and its attachments."""
     return json_answer(CHANGE_PAGE, await history.page(session, caller.scope, task_id, limit, cursor, cursors))
-
-
-router.include_router(comments.router)
-router.include_router(attachments.router)

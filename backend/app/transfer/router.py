@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, cast
 from uuid import UUID
 
-from fastapi import Form, Query, Request, Response, UploadFile
+from fastapi import APIRouter, Form, Query, Request, Response, UploadFile
 from fastapi.responses import StreamingResponse
 
 from app.files.service import keep
@@ -19,11 +19,11 @@ from app.transfer.job_args import ExportArgs, ImportArgs
 from app.transfer.parsing.text import HEAD
 from app.transfer.readers.csv_columns import parse_mapping
 from app.transfer.schemas import ImportForm, WorkspaceExport
-from app.web.routing import Room, no_deadline
+from app.web.routing import Route, no_deadline
 from app.web.session import DatabaseDep, SessionDep
 from app.worker import enqueue
 
-router = Room(prefix="/tasks", tags=["import and export"])
+router = APIRouter(prefix="/tasks", tags=["import and export"], route_class=Route)
 
 
 @router.post("/import", status_code=202, response_model=JobOut, summary="Import tasks from a file")

@@ -3,15 +3,15 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Query
+from fastapi import APIRouter, Query
 
 from app.identity.dependencies import CurrentCaller
 from app.usage import repository
 from app.usage.schemas import UsagePage, UsageQuery
-from app.web.routing import Room
+from app.web.routing import Route
 from app.web.session import CursorsDep, WorkDep
 
-router = Room(prefix="/workspaces", tags=["usage"])
+router = APIRouter(prefix="/workspaces", tags=["usage"], route_class=Route)
 
 
 @router.get("/{workspace_id:uuid}/usage", response_model=UsagePage, summary="List usage statements")

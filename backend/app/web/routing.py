@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
+from copy import copy
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fastapi.routing import APIRoute, APIRouter
+from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.routing import Match
 
 from app.infra.work import Work
 from app.kit.errors import FieldProblem, InvalidInput, Unavailable
-from app.web import idempotency
+from app.web import idempotency, parts
 from app.web.body import parse_json
 from app.web.query import SentQuery
 
@@ -68,13 +69,20 @@ class Route(APIRoute):
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        # The name of the function: readable, and unique in the product (a test sees to it).
+        options["operation_id"] = options.get("operation_id") or endpoint.__name__
         super().__init__(path, endpoint, **options)
+        self._beginning = path.partition("{")[0]
         queries = [one.call for one in self.dependant.dependencies if isinstance(one.call, SentQuery)]
         if queries:
             self.openapi_extra = {"parameters": [*queries[0].parameters()], **(self.openapi_extra or {})}
 
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """A path that begins otherwise costs one comparison, and not a regular expression for each of the routes."""
+        return super().matches(scope) if scope["path"].startswith(self._beginning) else (Match.NONE, {})
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
+        handle = self._handler()
         single, repeatable = _query_parameters(self.dependant)
         bounded = not getattr(self.endpoint, "__no_deadline__", False)
         writes = bool((self.methods or set()) & {"POST", "PATCH"})
@@ -109,9 +117,25 @@ class Route(APIRoute):
                     raise
                 raise Unavailable("The database did not answer in time; nothing is known to have changed") from None
             finally:
+                await request.close()  # the uploads of a form
                 await _undo(work, deadline.when())
 
         return checked
+
+    def _handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's handler, with the parts of the request (`web/parts.py`) resolved before it."""
+        declared = self.dependant
+        if not parts.only(declared):
+            return super().get_route_handler()
+        bare = copy(self)  # this one's dependant is what the OpenAPI document tells
+        bare.dependant = parts.without(declared)
+        handle = super(Route, bare).get_route_handler()
+
+        async def run(request: Request) -> Response:
+            await parts.resolve(declared, request)
+            return await handle(request)
+
+        return run
 
 
 async def _undo(work: Work, until: float | None) -> None:
@@ -120,16 +144,6 @@ async def _undo(work: Work, until: float | None) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(until):
                 await work.end(commit=False)
-
-
-class Room(APIRouter):
-    """The routes of one room, all below `prefix`. A path that is not costs one comparison, not one for each route."""
-
-    def __init__(self, *, prefix: str, tags: list[str]) -> None:
-        super().__init__(prefix=prefix, tags=[*tags], route_class=Route)
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        return super().matches(scope) if scope["path"].startswith(self.prefix) else (Match.NONE, {})
 
 
 def _query_parameters(dependant: Dependant) -> tuple[frozenset[str], frozenset[str]]:

@@ -29,7 +29,7 @@ from app.web.responses import json_answer
 from app.web.routing import Route, no_deadline
 from app.web.session import CursorsDep, SessionDep, SettingsDep, StorageDep, WorkDep
 
-router = APIRouter(prefix="/{task_id:uuid}/attachments", tags=["tasks"], route_class=Route)
+router = APIRouter(prefix="/tasks/{task_id:uuid}/attachments", tags=["tasks"], route_class=Route)
 ATTACHMENT_PATH = "/{attachment_id:uuid}"
 
 

@@ -15,7 +15,7 @@ from app.web.responses import tagged, unless_known
 from app.web.routing import Route
 from app.web.session import CursorsDep, SessionDep, SettingsDep, WorkDep
 
-router = APIRouter(prefix="/{task_id:uuid}/comments", tags=["tasks"], route_class=Route)
+router = APIRouter(prefix="/tasks/{task_id:uuid}/comments", tags=["tasks"], route_class=Route)
 COMMENT = "/{comment_id:uuid}"
 
 
