@@ -80,7 +80,7 @@ except urllib.error.HTTPError as error:
     sys.exit(f"/health/ready answers {error.code}: {error.read(500).decode(errors='replace')}")
 except OSError as error:
     sys.exit(f"/health/ready cannot be reached: {error}")
-needed = ("database", "redis", "celery_workers", "celery_beat")
+needed = ("database", "redis", "redis_policy", "celery_workers", "celery_beat")
 failing = [f"{name} is {report['checks'][name]}" for name in needed if report["checks"][name] != "healthy"]
 if failing:
     sys.exit("ready, but " + ", ".join(failing))

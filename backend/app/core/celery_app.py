@@ -15,7 +15,6 @@ import struct
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -23,10 +22,9 @@ from typing import Any
 
 import structlog
 from celery import Celery, bootsteps, signals
-from celery.exceptions import CPendingDeprecationWarning
 
 from app.infra import logging
-from app.infra.broker import RUN_NEXT, TokenAmqp, celery_settings, take_unreadable
+from app.infra.broker import RUN_NEXT, celery_settings
 from app.infra.settings import Settings
 from app.worker import kinds
 from app.worker.child import Child
@@ -79,29 +77,27 @@ class WorkerProcess:
         self.id = f"{socket.gethostname()}/{os.getpid()}-{secrets.token_hex(3)}"
         self.shutdown = Shutdown()
         self.child: Child | None = None
-        self._facts = Channel()
+        self.channel = Channel()
         self._reconciler: subprocess.Popen[bytes] | None = None
         self._told_to_end = False
 
     def keep_reconciler(self) -> None:
         """Starts it, and again if it has died."""
-        if unreadable := take_unreadable():
-            self._facts.tell("unreadable", count=unreadable)
         if self._reconciler is not None:
             if self._reconciler.poll() is None:
                 return
             log.error("reconciler_died", exit_code=self._reconciler.returncode)
-        facts = self._facts.reader.fileno()
-        duty = Duty(self.id, os.getpid(), self.settings.worker_queues, kinds.known(), facts)
+        channel = self.channel.far.fileno()
+        duty = Duty(self.id, os.getpid(), self.settings.worker_queues, kinds.known(), channel)
         # A fresh interpreter, not a fork: the parent has threads. It ends when the pipe to it does.
         command = [sys.executable, "-m", "app.worker.reconciler", duty.as_argument()]
         path = os.pathsep.join([_SOURCES, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         environment = {**os.environ, "PYTHONPATH": path}
-        self._reconciler = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, pass_fds=(facts,))  # noqa: S603  our own
+        self._reconciler = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, pass_fds=(channel,))  # noqa: S603  our own
 
     def stop_reconciler(self) -> None:
         process, self._reconciler = self._reconciler, None
-        self._facts.close()
+        self.channel.close()
         if process is None:
             return
         self._hang_up(process)
@@ -124,7 +120,7 @@ class WorkerProcess:
         """In a pool process, after the fork."""
         if self._reconciler is not None:
             self._hang_up(self._reconciler)  # our copy of its pipe would keep it alive after its worker
-        self.child = Child(self.settings, self.id, self.shutdown.release_at, self._facts.tell)
+        self.child = Child(self.settings, self.id, self.shutdown.release_at, self.channel.tell)
 
     def end_child(self, **_: Any) -> None:
         if self.child is not None:
@@ -164,8 +160,6 @@ class WorkerStep(bootsteps.StartStopStep):
         signals.worker_shutting_down.connect(self._process.shut_down, weak=False)
 
     def start(self, worker: Any) -> None:
-        # It asks, at each lost connection, for the choice that we have made: see `celery_settings`.
-        warnings.filterwarnings("ignore", category=CPendingDeprecationWarning, message=r"\s*In Celery 5.1")
         self._process.keep_reconciler()
         worker.timer.call_repeatedly(1.0, self._process.keep_reconciler)
 
@@ -180,7 +174,7 @@ class TaskApi(Celery):
     """Reads its settings when they are first needed: importing this module makes nothing."""
 
     def __init__(self, settings: Settings | None = None, handler_modules: Sequence[str] = HANDLER_MODULES) -> None:
-        super().__init__("taskapi", amqp=TokenAmqp, set_as_current=False)
+        super().__init__("taskapi", set_as_current=False)
         self._our_settings = settings
         self._handler_modules = handler_modules
         self._worker_process: WorkerProcess | None = None
@@ -200,13 +194,16 @@ class TaskApi(Celery):
             self._worker_process = WorkerProcess(self.our_settings)
         return self._worker_process
 
+    def _channel(self) -> Channel:
+        return self.worker_process().channel
+
     def load_handlers(self) -> None:
         """Raises ValueError for a kind without a handler, which would wait for ever."""
         load_kinds(self._handler_modules)
 
     def _configure(self, **_: Any) -> None:
         self.load_handlers()
-        self.config_from_object(celery_settings(self.our_settings, kinds.time_limits()))
+        self.config_from_object(celery_settings(self.our_settings, kinds.time_limits(), self._channel))
         self.conf.beat_scheduler = "app.core.beat:DatabaseScheduler"
 
     def _run_next(self, queue: str) -> None:

@@ -17,7 +17,7 @@ from app import SERVICE_NAME, __version__
 from app.infra.circuits import Circuits
 from app.infra.redis import RedisUnavailable
 from app.kit.clock import utc_now
-from app.kit.lifecycle import Check
+from app.kit.lifecycle import Check, CheckFailed
 from app.worker.line import Line
 from app.worker.proof import Proof, last_proof
 
@@ -37,15 +37,6 @@ PROOF_MAX_AGE = 90.0
 """Seconds: the probe is due every 30, so that workers and beat may miss two before they count as gone."""
 LOW_DISK = 0.2
 HIGH_MEMORY = 0.8
-
-
-class CheckFailed(Exception):
-    """What is wrong, as a stable code, with figures for people."""
-
-    def __init__(self, code: str, **details: Any) -> None:
-        super().__init__(code)
-        self.code = code
-        self.details = details
 
 
 @dataclass(slots=True)
@@ -226,7 +217,8 @@ class HealthService:
             log.warning("health_check_error", check=check.name, error=type(cause).__name__, exc_info=cause)
         result = self.results[check.name]
         if error != result.error:
-            log.info("health_check_changed", check=check.name, error=error, before=result.error)
+            say = log.info if error is None else log.warning
+            say("health_check_changed", check=check.name, error=error, before=result.error, details=details)
         result.record(error, details, time.perf_counter() - began)
         self._metrics.observe_check(check.name, healthy=error is None)
 

@@ -7,20 +7,24 @@ message that we know in its place, so that a forged, repeated, old or garbled it
 from __future__ import annotations
 
 import base64
+import math
+import os
+import random
+import socket
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
-from urllib.parse import urlencode
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Protocol
 from uuid import uuid4
 
 import structlog
-from celery.app.amqp import AMQP
-from kombu import Connection, Exchange, Queue
-from kombu.transport import redis as kombu_redis
-from pydantic_core import to_json
-from redis import Redis
+from kombu import Exchange, Queue
+from kombu.transport import virtual
+from pydantic_core import from_json, to_json
+from redis import ConnectionPool, Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from app.infra.settings import Settings
@@ -31,12 +35,12 @@ RUN_NEXT = "run_next"
 """The name of the one Celery task."""
 TOKENS_CAP = 1000
 """Tokens that a queue holds at most."""
-VISIBILITY_SECONDS = 300
-"""A token that a dead worker held comes back after this; by then it is surplus, and costs one cheap query."""
-RECONNECT_SECONDS = 3
-"""The longest pause between two tries of a worker to reach Redis."""
-REFUSED_SECONDS = 0.5
-"""How long a worker waits where Redis refuses what it asks for."""
+RETRY_SECONDS = 2.0
+"""How long a worker leaves Redis alone that was gone or refused what it was asked for."""
+_WAIT_SECONDS = 1
+"""For so long Redis keeps the question for a token where there is none."""
+_SILENCE_SECONDS = 1.0
+"""Without an answer for so much longer the connection is dead."""
 _TOKEN = b"{}"
 
 
@@ -44,17 +48,22 @@ class BrokerError(Exception):
     """Redis did not take or answer it in time."""
 
 
+def _pool(settings: Settings) -> ConnectionPool:
+    return ConnectionPool.from_url(
+        str(settings.redis_url),
+        socket_timeout=settings.redis_timeout,
+        socket_connect_timeout=settings.redis_timeout,
+        socket_keepalive=True,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
 class Broker:
     """Sends tokens and counts them; blocking, for threads. Connects when first used."""
 
     def __init__(self, settings: Settings) -> None:
         self._prefix = settings.redis_key_prefix
-        self._redis = Redis.from_url(
-            str(settings.redis_url),
-            socket_timeout=settings.redis_timeout,
-            socket_connect_timeout=settings.redis_timeout,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._redis = Redis.from_pool(_pool(settings))
 
     def send(self, tokens: Mapping[str, int]) -> None:
         """Adds so many tokens to each queue, of which it keeps `TOKENS_CAP`. Raises BrokerError."""
@@ -110,82 +119,140 @@ def message(queue: str, time_limit: float | None) -> dict[str, Any]:
     }
 
 
-_unreadable: list[None] = []
+class ReconcilerChannel(Protocol):
+    """The worker's end of what ties it to its reconciler."""
+
+    near: socket.socket
+    """Datagrams: how many jobs may be claimed now, by queue, in JSON. Never waits."""
+
+    def tell(self, fact: str, /, **details: Any) -> None: ...
 
 
-def take_unreadable() -> int:
-    """How many items this process took from Redis, since it was last asked, that were not even JSON."""
-    count = len(_unreadable)
-    del _unreadable[:count]
-    return count
+class TokenChannel(virtual.Channel):
+    do_restore = False
+
+    @property
+    def queues(self) -> list[str]:
+        """Those that are consumed from."""
+        return list(self._active_queues)
+
+    def _restore(self, _: Any) -> None:
+        """A token that was not used up: the reconciler sends another if there is work."""
 
 
-class TokenChannel(kombu_redis.Channel):
-    def _brpop_read(self, **options: Any) -> Any:
-        # Celery ends a worker for what is raised here. A token that was taken off the list is lost; the reconciler sends
-        # another if there is work.
-        try:
-            return super()._brpop_read(**options)  # type: ignore[misc]
-        except ValueError:
-            log.warning("token_unreadable")  # not even JSON
-            _unreadable.append(None)
-        except ResponseError as error:
-            # Redis is full, or a replica now, or there is something else under a queue's name.
-            log.warning("token_refused", reason=str(error))
-            time.sleep(REFUSED_SECONDS)
-        return None
+class TokenTransport(virtual.Transport):
+    """A worker's tokens: out of Redis, and while that takes or gives none, out of what the reconciler offers.
 
-
-class TokenTransport(kombu_redis.Transport):
-    """kombu's Redis transport, deaf to what an item says."""
+    Its connection is never lost, so that Celery's loop goes on without Redis: processes are watched, jobs taken and ended.
+    A token is gone once it is taken; nothing about it is kept in Redis.
+    """
 
     Channel = TokenChannel
+    can_parse_url = True
+    _loop: Any = None
+    driver_type = driver_name = "tokens"
+    implements = virtual.Transport.implements.extend(asynchronous=True)
 
-    def _deliver(self, _: Any, queue: Any) -> None:
-        limits = self.client.transport_options["time_limits"]  # type: ignore[union-attr,index]
-        super()._deliver(message(queue, limits.get(queue)), queue)
+    def register_with_event_loop(self, _: Any, loop: Any) -> None:
+        options: Any = self.client.transport_options  # type: ignore[union-attr]
+        settings: Settings = options["settings"]
+        self._prefix = settings.redis_key_prefix
+        self._time_limits: Mapping[str, float] = options["time_limits"]
+        self._reconciler: ReconcilerChannel = options["reconciler"]()
+        self._redis: Any = _pool(settings).make_connection()
+        self._watched: int | None = None
+        self._asked: float | None = None
+        self._again_at = -math.inf
+        self._held: Counter[str] = Counter()
+        """Tokens at hand, by queue."""
+        self._loop = loop
+        loop.add_reader(self._reconciler.near, self._take_offers)
+        loop.on_tick.add(self._tick)
+
+    def close_connection(self, connection: Any) -> None:
+        if self._loop is not None:
+            self._loop.on_tick.discard(self._tick)
+            self._loop.remove(self._reconciler.near)
+            self._hang_up()
+            self._loop = None
+        super().close_connection(connection)
+
+    def _tick(self) -> None:
+        channels: Any = self.channels
+        channel = next((one for one in channels if one.queues), None)
+        if channel is None:
+            self._hang_up()  # the worker ends: what comes now is for others
+            return
+        while channel.qos.can_consume() and (found := [queue for queue in channel.queues if self._held[queue] > 0]):
+            queue = random.choice(found)
+            self._held[queue] -= 1
+            self._deliver(message(queue, self._time_limits.get(queue)), queue)
+        if channel.qos.can_consume():
+            self._ask(channel.queues)
+
+    def _take_offers(self) -> None:
+        with suppress(BlockingIOError):
+            while offer := self._reconciler.near.recv(4096):
+                self._held = Counter(from_json(offer))
+
+    def _ask(self, queues: list[str]) -> None:
+        now = time.monotonic()
+        if self._asked is not None:
+            if now > self._asked + _WAIT_SECONDS + _SILENCE_SECONDS:
+                self._leave_alone("no answer")
+        elif now >= self._again_at:
+            names = [self._prefix + queue for queue in random.sample(queues, len(queues))]  # the first has precedence
+            try:
+                self._redis.send_command("BRPOP", *names, _WAIT_SECONDS)
+            except (RedisError, OSError) as error:
+                self._leave_alone(error)
+                return
+            self._asked = now
+            if self._watched is None:
+                # One of our own: what the library closes by itself could not be taken out of the loop any more.
+                self._watched = os.dup(self._redis._sock.fileno())  # noqa: SLF001  no other way leads to it
+                self._loop.add_reader(self._watched, self._take_answer)
+
+    def _take_answer(self) -> None:
+        try:
+            answer = self._redis.read_response(disable_decoding=True)
+        except (RedisError, OSError) as error:
+            # Gone, or it refuses: a replica now, or something else under a queue's name.
+            self._leave_alone(error)
+            return
+        self._asked = None
+        if answer is not None:
+            name, item = answer
+            self._held[name.decode().removeprefix(self._prefix)] += 1
+            if item != _TOKEN:
+                self._reconciler.tell("foreign")
+
+    def _leave_alone(self, reason: object) -> None:
+        log.warning("redis_left_alone", reason=str(reason), seconds=RETRY_SECONDS)
+        self._hang_up()
+        self._again_at = time.monotonic() + RETRY_SECONDS
+
+    def _hang_up(self) -> None:
+        if self._watched is not None:
+            self._loop.remove(self._watched)
+            os.close(self._watched)
+        self._redis.disconnect()
+        self._watched = self._asked = None
 
 
-class _Connection(Connection):
-    def ensure_connection(self, *args: Any, **options: Any) -> Any:
-        # kombu's pauses grow to 30 s: after a long outage that would be how late the first job starts.
-        return super().ensure_connection(*args, **{**options, "interval_start": 0.5, "interval_max": RECONNECT_SECONDS})
-
-
-class TokenAmqp(AMQP):
-    """Celery's way to its broker, with our connections."""
-
-    Connection = _Connection
-
-
-def _broker_url(settings: Settings) -> str:
-    url = str(settings.redis_url)
-    if not url.startswith("unix://"):
-        return url
-    # kombu's name for a socket: redis+socket:///path?virtual_host=0
-    path, _, query = url.removeprefix("unix://").partition("?")
-    database = dict(part.partition("=")[::2] for part in query.split("&")).get("db", "0")
-    return f"redis+socket://{path}?{urlencode({'virtual_host': database})}"
-
-
-def celery_settings(settings: Settings, time_limits: Mapping[str, float]) -> dict[str, Any]:
-    """What Celery is told; the reasons are in docs/adr/0003. `time_limits`: seconds by queue."""
+def celery_settings(
+    settings: Settings, time_limits: Mapping[str, float], reconciler: Callable[[], ReconcilerChannel]
+) -> dict[str, Any]:
+    """What Celery is told; the reasons are in docs/adr/0003 and 0008. `time_limits`: seconds by queue."""
     return {
-        "broker_url": _broker_url(settings),
+        "broker_url": str(settings.redis_url),
         "broker_transport": f"{TokenTransport.__module__}:{TokenTransport.__qualname__}",
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_transport_options": {
-            "global_keyprefix": settings.redis_key_prefix,
-            "priority_steps": [0],  # priority is decided in PostgreSQL: one list a queue
-            "socket_timeout": 5,
-            "socket_connect_timeout": 5,
-            "socket_keepalive": True,
-            "health_check_interval": 5,
-            "visibility_timeout": VISIBILITY_SECONDS,
-            "unacked_restore_interval": 2,
-            "unacked_restore_throttle": 1,
+            "settings": settings,
             "time_limits": dict(time_limits),
+            "reconciler": reconciler,
         },
         "accept_content": ["json"],
         "task_acks_late": True,

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from app.infra.breaker import Breaker
 from app.kit.errors import Unavailable
-from app.kit.lifecycle import Check
+from app.kit.lifecycle import Check, CheckFailed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -81,7 +81,10 @@ class Redis:
         return answer
 
     def checks(self) -> list[Check]:
-        return [Check("redis", self.figures, self._timeout * 4)]
+        return [
+            Check("redis", self.figures, self._timeout * 4),
+            Check("redis_policy", self.policy, self._timeout * 4),
+        ]
 
     async def figures(self) -> Mapping[str, object]:
         """For people: how fast it answers, its version, load and memory policy."""
@@ -96,3 +99,11 @@ class Redis:
             "used_memory_bytes": server.get("used_memory"),
             "maxmemory_policy": server.get("maxmemory_policy"),
         }
+
+    async def policy(self) -> Mapping[str, object]:
+        """Raises CheckFailed under a `maxmemory-policy` that deletes messages."""
+        memory: Mapping[str, Any] = await self.execute("INFO", "memory")
+        policy = memory.get("maxmemory_policy")
+        if policy != QUEUE_POLICY:
+            raise CheckFailed("evicting_policy", maxmemory_policy=policy, wanted=QUEUE_POLICY)
+        return {"maxmemory_policy": policy}

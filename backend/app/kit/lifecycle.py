@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -16,6 +16,15 @@ class Check:
     name: str
     probe: Callable[[], Awaitable[Mapping[str, object]]]
     timeout: float
+
+
+class CheckFailed(Exception):
+    """What a check found wrong, as a stable code, with figures for people."""
+
+    def __init__(self, code: str, **details: Any) -> None:
+        super().__init__(code)
+        self.code = code
+        self.details = details
 
 
 @runtime_checkable

@@ -28,7 +28,7 @@ class WorkerMetrics:
         )
         self._rescued = self._counter("taskapi_jobs_rescued", "Jobs taken back from attempts that were lost.", "reason")
         self._surplus = self._counter("taskapi_messages_surplus", "Messages that found no job.", "queue")
-        self._unreadable = self._counter("taskapi_messages_unreadable", "Items in Redis that were not even JSON.")
+        self._foreign = self._counter("taskapi_messages_foreign", "Items in Redis that none of our processes wrote.")
         self._duration = Histogram(
             "taskapi_job_duration_seconds",
             "Time that an attempt took.",
@@ -66,8 +66,8 @@ class WorkerMetrics:
                 self._duration.labels(kind).observe(seconds)
             case {"fact": "surplus", "queue": queue}:
                 self._surplus.labels(queue).inc()
-            case {"fact": "unreadable", "count": count}:
-                self._unreadable.inc(count)
+            case {"fact": "foreign"}:
+                self._foreign.inc()
 
     def rescued(self, reason: str) -> None:
         self._rescued.labels(reason).inc()

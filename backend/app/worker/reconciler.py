@@ -30,7 +30,7 @@ from app.worker import repository
 from app.worker.line import Line
 from app.worker.metrics import WorkerMetrics
 from app.worker.presence import REPORT_SECONDS, Presence, leave
-from app.worker.sight import read_facts
+from app.worker.sight import offer_work, read_facts
 
 log = structlog.get_logger(__name__)
 
@@ -53,8 +53,8 @@ class Duty:
     worker_pid: int
     queues: list[str]
     known: list[str]
-    facts: int | None = None
-    """The file descriptor on which the pool processes tell what they do."""
+    channel: int | None = None
+    """The file descriptor of its end of the worker's `Channel`."""
 
     def as_argument(self) -> str:
         return to_json(asdict(self)).decode()
@@ -63,6 +63,7 @@ class Duty:
 class Reconciler:
     def __init__(self, settings: Settings, duty: Duty) -> None:
         self._duty = duty
+        self._channel = None if duty.channel is None else socket.socket(fileno=duty.channel)
         self._interval = settings.reconciler_interval
         self._workspace_limit = settings.job_workspace_limit
         self._line = Line(settings, "reconciler")
@@ -71,6 +72,15 @@ class Reconciler:
         self._settings = settings
         self._reported = -math.inf
         self._rounds = 0
+
+    def listen(self) -> None:
+        """From now on it counts what the worker's processes tell."""
+        if self._channel is not None:
+            asyncio.get_running_loop().add_reader(self._channel, self._take_facts, self._channel)
+
+    def _take_facts(self, channel: socket.socket) -> None:
+        for fact in read_facts(channel):
+            self.metrics.take(fact)
 
     async def run(self) -> None:
         """Until cancelled. A round that fails is one that is tried again."""
@@ -139,7 +149,10 @@ class Reconciler:
             return False
 
     async def _top_up(self) -> bool:
-        """Sends each queue the tokens it lacks for its claimable jobs; True while there are such jobs."""
+        """Sends each queue the tokens it lacks for its claimable jobs; True while there are such jobs.
+
+        While Redis does not take them the worker is told itself: it needs no broker.
+        """
         known = {"known": self._duty.known, "workspace_limit": self._workspace_limit}
         params = {"queues": self._duty.queues, "cap": TOKENS_CAP, **known}
         rows = await self._line.fetch(repository.CLAIMABLE, params)
@@ -151,6 +164,8 @@ class Reconciler:
             await asyncio.to_thread(self._broker.send, {q: jobs - depths[q] for q, jobs in claimable.items()})
         except BrokerError as error:
             log.warning("top_up_failed", reason=str(error))
+            if self._channel is not None:
+                offer_work(self._channel, claimable)
         return True
 
     async def _report_parked(self) -> None:
@@ -174,9 +189,7 @@ async def _end_of_input() -> None:
 
 async def _serve(settings: Settings, duty: Duty) -> None:
     reconciler = Reconciler(settings, duty)
-    if duty.facts is not None:
-        reader = socket.socket(fileno=duty.facts)
-        asyncio.get_running_loop().add_reader(reader, _take_facts, reader, reconciler.metrics)
+    reconciler.listen()
     expose(reconciler.metrics.registry, settings)
     rounds = asyncio.create_task(reconciler.run())
     await _end_of_input()
@@ -186,11 +199,6 @@ async def _serve(settings: Settings, duty: Duty) -> None:
     with suppress(Exception):
         async with asyncio.timeout(_LEAVE_SECONDS):
             await reconciler.leave()
-
-
-def _take_facts(reader: socket.socket, metrics: WorkerMetrics) -> None:
-    for fact in read_facts(reader):
-        metrics.take(fact)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What a worker's processes tell of their work: facts over a socket that never keeps them waiting.
+"""What a worker's processes tell of their work, over a socket that never keeps them waiting; and the way back.
 
 Pool processes come and go, so the figures are kept by the reconciler beside them, in one place (`WorkerMetrics`).
 """
@@ -6,7 +6,7 @@ Pool processes come and go, so the figures are kept by the reconciler beside the
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -24,24 +24,30 @@ def tell_nobody(_: str, /, **__: Any) -> None:
 
 
 class Channel:
-    """Made before the pool forks. A fact that does not fit in at once is lost: work goes first."""
+    """Between a worker and its reconciler, made before the pool forks. What does not fit in at once is lost: work goes first."""
 
     def __init__(self) -> None:
-        self.reader, self._writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.reader.setblocking(False)
-        self._writer.setblocking(False)
+        self.near, self.far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.near.setblocking(False)
+        self.far.setblocking(False)
 
     def tell(self, fact: str, /, **details: Any) -> None:
         with suppress(OSError):
-            self._writer.send(to_json({"fact": fact, **details}))
+            self.near.send(to_json({"fact": fact, **details}))
 
     def close(self) -> None:
-        self.reader.close()
-        self._writer.close()
+        self.near.close()
+        self.far.close()
 
 
-def read_facts(reader: socket.socket) -> Iterator[dict[str, Any]]:
+def read_facts(far: socket.socket) -> Iterator[dict[str, Any]]:
     """Everything that has been told since."""
     with suppress(BlockingIOError):
         while True:
-            yield from_json(reader.recv(_LARGEST))
+            yield from_json(far.recv(_LARGEST))
+
+
+def offer_work(far: socket.socket, claimable: Mapping[str, int]) -> None:
+    """Tells the worker how many jobs may be claimed now, by queue. It replaces what it was told before."""
+    with suppress(OSError):
+        far.send(to_json(claimable))

@@ -14,7 +14,7 @@ from app.infra.settings import Settings
 from app.kit.clock import utc_now
 from tests.conftest import Account, SignUp
 
-CHECKS = ["database", "redis", "celery_workers", "celery_beat", "disk_space", "memory"]
+CHECKS = ["database", "redis", "redis_policy", "celery_workers", "celery_beat", "disk_space", "memory"]
 PROTECTED = [
     ("GET", "/health/detailed"),
     ("GET", "/health/metrics"),

@@ -14,6 +14,7 @@ import psutil
 import pytest
 from job_kinds import EchoArgs, GateArgs, PlainArgs
 from redis.asyncio import Redis
+from redis.exceptions import OutOfMemoryError
 
 from app.infra.settings import Settings
 from devstack.process import wait_until
@@ -98,11 +99,22 @@ async def test_jobs_run_through_deaths_of_redis_that_forget_everything(
         print(f"done {time.monotonic() - began:.1f} s after its return")
 
 
-async def test_a_worker_waits_for_a_redis_that_is_not_there_yet(start, add, finished, own_redis: ValkeyServer) -> None:
+async def test_a_worker_needs_no_redis_to_start_to_work_and_to_end(
+    start, add, finished, own_redis: ValkeyServer
+) -> None:
     kill(own_redis)
-    job_id = await add(EchoArgs())
-    starting = asyncio.create_task(start(REDIS_URL=own_redis.url))
-    await asyncio.sleep(0)
-    await asyncio.to_thread(own_redis.start)
-    await starting
-    assert (await finished(job_id)).state == "completed"
+    worker = await start(REDIS_URL=own_redis.url)
+    jobs = [await finished(job_id) for job_id in [await add(EchoArgs()) for _ in range(10)]]
+    assert {(job.state, job.attempt) for job in jobs} == {("completed", 1)}
+    worker.process.terminate()
+    assert await worker.ended() == 0
+
+
+async def test_a_redis_that_is_full_holds_up_no_job(start, add, finished, own_redis: ValkeyServer) -> None:
+    async with Redis.from_url(own_redis.url) as redis:
+        await redis.config_set("maxmemory", 1)
+        with pytest.raises(OutOfMemoryError):
+            await redis.lpush("default", "{}")
+    await start(REDIS_URL=own_redis.url)
+    jobs = [await finished(job_id) for job_id in [await add(EchoArgs()) for _ in range(10)]]
+    assert {(job.state, job.attempt) for job in jobs} == {("completed", 1)}
