@@ -46,6 +46,7 @@ HANDLER_MODULES = (
 )
 """Every module with handlers: what a worker can run is what these register."""
 _RECONCILER_STOP_SECONDS = 5
+_DUTIES_SECONDS = 1.0
 _SOURCES = str(Path(__file__).parents[2])
 
 
@@ -154,6 +155,7 @@ class WorkerStep(bootsteps.StartStopStep):
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         self._process: WorkerProcess = worker.app.worker_process()
+        self._duties: list[Any] = []
         # Before the pool forks: its processes inherit the connected signals.
         signals.worker_process_init.connect(self._process.begin_child, weak=False)
         signals.worker_process_shutdown.connect(self._process.end_child, weak=False)
@@ -161,9 +163,14 @@ class WorkerStep(bootsteps.StartStopStep):
 
     def start(self, worker: Any) -> None:
         self._process.keep_reconciler()
-        worker.timer.call_repeatedly(1.0, self._process.keep_reconciler)
+        # The pool hears of a death when its pipe closes, a moment before the process can be buried, and would look
+        # again after five seconds.
+        duties = self._process.keep_reconciler, worker.pool.maintain_pool
+        self._duties = [worker.timer.call_repeatedly(_DUTIES_SECONDS, duty) for duty in duties]
 
     def stop(self, _: Any) -> None:
+        for duty in self._duties:
+            duty.cancel()
         self._process.stop_reconciler()
 
     def terminate(self, parent: Any) -> None:
