@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -32,7 +33,9 @@ async def call(job: RunningJob, args: CallArgs) -> dict[str, Any]:
     except Refused as error:
         raise Permanent(error.code, error.message) from None
     except CircuitOpen as error:
-        raise Retry(after=error.seconds, code=error.code, message=error.message) from None
+        # Spread: however many wait for the host, one of them tries it.
+        after = error.seconds * random.uniform(1, 2)
+        raise Retry(after=after, code=error.code, message=error.message, counted=False) from None
     except Unreachable as error:
         raise Retry(code=error.code, message=error.message) from None
     return _judge(answer)

@@ -48,7 +48,7 @@ class Job(HasId, Base):
     cancel_requested_at: Mapped[datetime | None]
     deadline_at: Mapped[datetime | None]
     deaths: Mapped[int] = mapped_column(SmallInteger, server_default="0")
-    """Workers that died under it."""
+    """Pool processes that died under it."""
     created_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

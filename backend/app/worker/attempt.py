@@ -92,6 +92,7 @@ class Attempt:
 
     async def fail(self, fetch: Fetch, error: Exception) -> str | None:
         """Discards the job, or schedules the next attempt after a random part of its backoff."""
+        counted = not isinstance(error, Retry) or error.counted
         match error:
             case Permanent():
                 result = None if error.result is None else to_json(error.result).decode()
@@ -102,13 +103,15 @@ class Attempt:
             case _:
                 # Its text may hold what must not be shown (addresses, secrets): that is for the log.
                 code, message, after = "unexpected_error", type(error).__qualname__, None
-        errors = self._entry(code, message)
-        if self.number >= self.max_attempts:
+        # What was not tried leaves no entry: a job may wait for days like this.
+        errors = self._entry(code, message) if counted else "[]"
+        if counted and self.number >= self.max_attempts:
             return await self._finish(fetch, "discarded", errors=errors)
         if after is None:
             ceiling = min(self.kind.backoff_cap, self.kind.backoff * 2 ** (self.number - 1))
             after = random.uniform(0, ceiling)
-        return await self._end(fetch, repository.RETRY, delay=float(max(0, after)), errors=errors)
+        delay = float(max(0, after))
+        return await self._end(fetch, repository.RETRY, delay=delay, given_back=int(not counted), errors=errors)
 
     async def give_up(self, fetch: Fetch) -> str | None:
         """Ends the attempt for the reason it was asked to stop."""

@@ -17,11 +17,17 @@ class Permanent(Exception):
 
 
 class Retry(Exception):
-    """Try again, `after` so many seconds (what a `Retry-After` said) or else after the kind's backoff."""
+    """Try again, `after` so many seconds (what a `Retry-After` said) or else after the kind's backoff.
 
-    def __init__(self, *, after: float | timedelta | None = None, code: str = "retry", message: str = "") -> None:
+    Not `counted`: what the job is for could not be tried at all; it waits, and the attempt is given back.
+    """
+
+    def __init__(
+        self, *, after: float | timedelta | None = None, code: str = "retry", message: str = "", counted: bool = True
+    ) -> None:
         super().__init__(message or code)
         self.after = after.total_seconds() if isinstance(after, timedelta) else after
+        self.counted = counted
         self.code = code
         self.message = message or code
 

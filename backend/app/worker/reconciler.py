@@ -35,7 +35,7 @@ from app.worker.sight import offer_work, read_facts
 log = structlog.get_logger(__name__)
 
 POISON_DEATHS = 3
-"""A job under which so many workers died is discarded."""
+"""A job under which so many pool processes died is discarded."""
 _BATCH = 500
 _PARENTS = 10
 """Fewer: each may have thousands of children to count."""

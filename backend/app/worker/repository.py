@@ -64,7 +64,7 @@ FINISH = _statement(f"""
 
 RETRY = _statement(f"""
     UPDATE jobs SET state = {_BACK.format(state="'scheduled'")}, run_at = now() + make_interval(secs => :delay),
-        errors = errors || CAST(:errors AS jsonb),
+        attempt = attempt - CAST(:given_back AS integer), errors = errors || CAST(:errors AS jsonb),
         finished_at = CASE WHEN cancel_requested_at IS NOT NULL THEN now() END, {_NO_LEASE}
     WHERE {_HELD} RETURNING state
 """)  # noqa: S608
@@ -90,12 +90,13 @@ RUNNING_HERE = _statement("""
     SELECT DISTINCT worker FROM jobs WHERE state = 'running' AND starts_with(worker, :worker_id)
 """)
 
-# A row lock that a frozen attempt still holds for its effects (KEY SHARE) does not hold this up.
+# A row lock that a frozen attempt still holds for its effects (KEY SHARE) does not hold this up. Only the death of its
+# own process speaks against a job: whatever ends a whole worker ends the jobs beside it too.
 RESCUE = _statement("""
     WITH lost AS (
         SELECT id, CASE
-            WHEN deaths + 1 >= CAST(:poison AS integer) THEN 'poison'
-            WHEN worker = ANY (CAST(:dead AS text[])) THEN 'worker_died' ELSE 'lease_expired' END AS code
+            WHEN worker <> ALL (CAST(:dead AS text[])) THEN 'lease_expired'
+            WHEN deaths + 1 >= CAST(:poison AS integer) THEN 'poison' ELSE 'worker_died' END AS code
         FROM jobs WHERE state = 'running' AND lease_token IS NOT NULL
             AND (lease_until < now() OR worker = ANY (CAST(:dead AS text[])))
         ORDER BY lease_until LIMIT :batch FOR NO KEY UPDATE SKIP LOCKED
@@ -106,12 +107,13 @@ RESCUE = _statement("""
             ELSE 'available' END AS next
         FROM lost JOIN jobs USING (id)
     )
-    UPDATE jobs SET state = ended.next, deaths = deaths + 1, lease_token = NULL, lease_until = NULL,
+    UPDATE jobs SET state = ended.next, lease_token = NULL, lease_until = NULL,
+        deaths = deaths + CAST(ended.code <> 'lease_expired' AS integer),
         finished_at = CASE WHEN ended.next <> 'available' THEN now() END,
         errors = errors || jsonb_build_array(jsonb_build_object(
             'at', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'attempt', attempt,
             'code', ended.code, 'message', CASE ended.code
-                WHEN 'poison' THEN 'Too many workers died under this job'
+                WHEN 'poison' THEN 'Too many processes died under this job'
                 WHEN 'worker_died' THEN 'The process that ran the job is gone'
                 ELSE 'The worker was not heard of until its lease was over' END,
             'worker', worker, 'duration', round(extract(epoch FROM now() - started_at), 3)))

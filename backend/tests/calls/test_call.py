@@ -102,13 +102,13 @@ async def test_nobody_there_is_tried_again(call: Call) -> None:
     assert (job.state, job.errors[0]["code"]) == ("scheduled", "connection_failed")
 
 
-async def test_an_open_circuit_costs_no_call(call: Call) -> None:
+async def test_an_open_circuit_costs_no_call_and_no_attempt(call: Call) -> None:
     async with http_server(http_answer(500)) as server:
         for _ in range(6):
             job = await call(server)
     assert len(server.requests) == 5
-    assert job.errors[0]["code"] == "circuit_open"
-    assert timedelta(seconds=50) < job.run_at - utc_now() <= timedelta(seconds=60)
+    assert (job.state, job.attempt, job.errors) == ("scheduled", 0, [])
+    assert timedelta(seconds=50) < job.run_at - utc_now() <= timedelta(seconds=120)
 
 
 @pytest.mark.parametrize("body", [b"\x00" * 60_000, b"\xff" * 200_000, "ü\x01".encode() * 20_000])

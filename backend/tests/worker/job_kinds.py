@@ -33,6 +33,8 @@ class FailArgs(JobArgs, kind="test.fail", max_attempts=3, backoff=60):
 async def fail(_: RunningJob, args: FailArgs) -> None:
     if args.how == "permanent":
         raise Permanent("no_such_thing", "There is none", result={"tasks": 0})
+    if args.how == "not tried":
+        raise Retry(after=60, counted=False)
     if args.how == "retry":
         raise Retry(after=1800, code="busy")
     raise RuntimeError("postgresql://user:hunter2@db/secret")

@@ -123,6 +123,17 @@ async def test_a_retry_waits_as_long_as_it_was_told_to(child, add, look) -> None
     assert timedelta(minutes=29) < job.run_at - utc_now() < timedelta(minutes=31)
 
 
+async def test_what_could_not_be_tried_is_no_attempt(child, add, look, database) -> None:
+    job_id = await add(FailArgs(how="not tried"))
+    for _ in range(FailArgs.max_attempts + 1):
+        async with database.transaction() as session:
+            await session.execute(text("UPDATE jobs SET state = 'available', run_at = now()"))
+        assert await run(child)
+    job = await look(job_id)
+    assert (job.state, job.attempt, job.errors) == ("scheduled", 0, [])
+    assert timedelta(seconds=50) < job.run_at - utc_now() <= timedelta(seconds=60)
+
+
 async def test_an_unexpected_error_is_retried_within_its_backoff_and_does_not_show_its_text(child, add, look) -> None:
     job_id = await add(FailArgs(how="unexpected"))
     await run(child)

@@ -54,7 +54,7 @@ async def test_a_lease_that_is_over_gives_the_job_to_another_attempt(reconciler,
     await hold(held, 60)
     await reconciler.round()
     job = await look(over)
-    assert (job.state, job.attempt, job.deaths, job.lease_token) == ("available", 1, 1, None)
+    assert (job.state, job.attempt, job.deaths, job.lease_token) == ("available", 1, 0, None)
     assert (job.errors[0]["code"], job.errors[0]["attempt"]) == ("lease_expired", 1)
     assert (await look(held)).state == "running"
 
@@ -77,14 +77,22 @@ async def test_a_process_that_is_gone_does_not_keep_its_job_for_the_lease(settin
     mine.close()
 
 
-async def test_a_job_that_kills_its_workers_is_discarded(reconciler, add, look, hold) -> None:
-    job_id = await add(GateArgs())
+async def test_a_job_that_kills_its_processes_is_discarded_and_not_what_ran_beside_it(
+    settings, add, look, hold
+) -> None:
+    mine = Reconciler(settings, Duty("here", os.getpid(), ["slow"], kinds.known()))
+    gone = await asyncio.create_subprocess_exec("true")
+    await gone.wait()
+    killer, bystander = await add(GateArgs()), await add(GateArgs())
     for _ in range(3):
-        await hold(job_id, -1)
-        await reconciler.round()
-    job = await look(job_id)
+        await hold(killer, 60, f"here/{gone.pid}")
+        await hold(bystander, -1)
+        await mine.round()
+    job, other = await look(killer), await look(bystander)
     assert (job.state, job.deaths, job.errors[-1]["code"]) == ("discarded", 3, "poison")
     assert job.finished_at is not None
+    assert (other.state, other.attempt, other.deaths) == ("available", 3, 0)
+    mine.close()
 
 
 @pytest.mark.parametrize(
@@ -168,7 +176,7 @@ async def test_two_reconcilers_rescue_a_job_once(settings, add, look, hold) -> N
     for job_id in jobs:
         await hold(job_id, -1)
     await asyncio.gather(*(one.round() for one in pair))
-    assert [(job.state, job.deaths) for job in [await look(one) for one in jobs]] == [("available", 1)] * 20
+    assert [(job.state, len(job.errors)) for job in [await look(one) for one in jobs]] == [("available", 1)] * 20
     for one in pair:
         one.close()
 

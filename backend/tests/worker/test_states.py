@@ -86,7 +86,7 @@ class Walk:
             case "discard":
                 await self.as_attempt(repository.FINISH, state="discarded", **NO_END)
             case "fail":
-                await self.as_attempt(repository.RETRY, delay=0.0, errors="[]")
+                await self.as_attempt(repository.RETRY, delay=0.0, given_back=0, errors="[]")
             case "release":
                 await self.as_attempt(repository.RELEASE)
             case "write_as_former_attempt":
