@@ -6,12 +6,14 @@ import asyncio
 import math
 import os
 import secrets
+import signal
 import socket
 import time
 from contextlib import suppress
 from typing import Any
 
 import structlog
+from celery.apps.beat import Beat
 from celery.beat import Scheduler
 
 from app.infra.broker import Broker, BrokerError
@@ -38,6 +40,8 @@ class DatabaseScheduler(Scheduler):
         self._line = Line(app.our_settings, "beat")
         self._broker = Broker(app.our_settings)
         self._in_line = False
+        self._stopping = False
+        self._ticking: asyncio.Task[float] | None = None
         self._settings = app.our_settings
         self._id = f"{socket.gethostname()}/{os.getpid()}-{secrets.token_hex(3)}"
         self._metrics = BeatMetrics()
@@ -48,10 +52,21 @@ class DatabaseScheduler(Scheduler):
         """There is none in memory. Called once, when the beat begins."""
         expose(self._metrics.registry, self._settings)
 
+    def stop(self) -> None:
+        """A tick that runs now is broken off, and there is no other. For signal handlers: it raises nothing."""
+        self._stopping = True
+        if self._ticking is not None and self._loop.is_running():
+            self._loop.call_soon_threadsafe(self._ticking.cancel)
+
     def tick(self, *_: Any) -> float:
-        """Handles what is due; returns the seconds until the next look."""
+        """Handles what is due; returns the seconds until the next look. Raises SystemExit once it is to stop."""
+        if self._stopping:
+            raise SystemExit
+        self._ticking = self._loop.create_task(self._tick())
         try:
-            seconds = self._loop.run_until_complete(self._tick())
+            seconds = self._loop.run_until_complete(self._ticking)
+        except asyncio.CancelledError:
+            raise SystemExit from None
         except Exception as error:  # noqa: BLE001  no database: the slots are still there when it comes back
             self._metrics.ticks.labels("failed").inc()
             log.warning("beat_tick_failed", reason=f"{type(error).__name__}: {error}")
@@ -86,17 +101,24 @@ class DatabaseScheduler(Scheduler):
         return False
 
     def close(self) -> None:
-        """Celery's signal handler calls this too, in the middle of a tick, where an error would stand in for the end
-        that it is about to raise; it comes again when the tick has ended.
-        """
-        if not (self._loop.is_running() or self._loop.is_closed()):
-            # Bounded: a farewell is news for operators, and a database that does not answer must not hold up the end.
-            with suppress(Exception):
-                self._loop.run_until_complete(asyncio.wait_for(leave(self._line, self._id), _LEAVING))
-            self._line.close()
-            self._loop.run_until_complete(asyncio.sleep(0))  # the socket goes in a pass of the loop
-            self._loop.close()
+        # Bounded: a farewell is news for operators, and a database that does not answer must not hold up the end.
+        with suppress(Exception):
+            self._loop.run_until_complete(asyncio.wait_for(leave(self._line, self._id), _LEAVING))
+        self._line.close()
+        self._loop.run_until_complete(asyncio.sleep(0))  # the socket goes in a pass of the loop
+        self._loop.close()
 
     @property
     def info(self) -> str:
         return "    . schedules -> PostgreSQL"
+
+
+class DatabaseBeat(Beat):
+    """Celery's, but for the signals: its handler raises wherever the process is just then, and not everything there lets
+    an error through.
+    """
+
+    def install_sync_handler(self, service: Any) -> None:
+        scheduler: DatabaseScheduler = service.scheduler
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: scheduler.stop())

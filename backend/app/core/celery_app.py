@@ -196,6 +196,12 @@ class TaskApi(Celery):
             self._our_settings = Settings()
         return self._our_settings
 
+    @property
+    def Beat(self) -> Any:  # noqa: N802  Celery's name
+        from app.core.beat import DatabaseBeat
+
+        return self.subclass_with_self(DatabaseBeat)
+
     def worker_process(self) -> WorkerProcess:
         if self._worker_process is None:
             self._worker_process = WorkerProcess(self.our_settings)
