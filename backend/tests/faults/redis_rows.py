@@ -157,26 +157,24 @@ async def frozen_under_load(trial: Trial) -> None:
 @row(
     "F9",
     "Redis killed and started again while jobs flow",
-    "jobs start again <= 10 s after each return, none lost; as many connections after as before",
+    "what is asked for meanwhile starts <= 10 s later, none lost; as many connections after as before",
     rounds=20,
     unit="restarts",
 )
 async def restarted(trial: Trial) -> None:
-    resumed = trial.measure("return to next start", p100=10)
+    starts = trial.measure("asked for to started", p100=10)
     async with trial.world() as world:
         await world.worker().says(" ready.")
         await world.finished(await world.add(count=4))
         before = await _connections(world)
         for number in range(trial.rounds):
             _kill_valkey(world)
+            moment = now()
             jobs = await world.add(count=3)
             await asyncio.sleep(0 if trial.quick else random.uniform(1, 5))  # how long it is gone
             world.valkey.start()
-            back = now()
             await world.finished(jobs)
-            started = await world.started_after(back, jobs)
-            if started:
-                resumed.append(min(started))
+            starts += await world.started_after(moment, jobs)
             trial.progress(number + 1)
         await world.finished(await world.add(count=4))
         after = await _connections(world)
