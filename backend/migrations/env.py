@@ -3,10 +3,12 @@
 import asyncio
 
 from alembic import context
+from alembic.runtime.migration import MigrationContext, MigrationInfo
 from sqlalchemy import Connection, pool
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from app.infra import migrations
 from app.infra.settings import Settings
 from app.models import Base
 from app.models.change import Xid8
@@ -22,6 +24,12 @@ def _render_item(kind: str, item: object, autogen: object) -> str | bool:
     return False
 
 
+def _applied(*, ctx: MigrationContext, step: MigrationInfo, **_: object) -> None:
+    migrations.note_applied(ctx, step)
+    if tell := context.config.attributes.get("applied"):
+        tell(step)
+
+
 def _run(connection: Connection) -> None:
     context.configure(
         connection=connection,
@@ -29,6 +37,7 @@ def _run(connection: Connection) -> None:
         compare_type=True,
         render_item=_render_item,
         transaction_per_migration=True,
+        on_version_apply=_applied,
     )
     with context.begin_transaction():
         context.run_migrations()
@@ -43,7 +52,13 @@ async def _connect_and_run() -> None:
 
 
 if context.is_offline_mode():
-    context.configure(dialect_name="postgresql", target_metadata=Base.metadata, literal_binds=True)
+    context.configure(
+        dialect_name="postgresql",
+        target_metadata=Base.metadata,
+        literal_binds=True,
+        transaction_per_migration=True,
+        on_version_apply=_applied,
+    )
     with context.begin_transaction():
         context.run_migrations()
 elif (given := context.config.attributes.get("connection")) is not None:

@@ -67,12 +67,25 @@ def beat(
 
 @main.command()
 def migrate(
-    *, check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 when the schema is behind.")] = False
+    *,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Change nothing; exit 0 at this release's version, 4 behind it, 5 ahead of it where this release still "
+            "runs, 6 ahead where it does not, 1 where the database could not be asked.",
+        ),
+    ] = False,
+    sql: Annotated[bool, typer.Option("--sql", help="Ask no database: print the SQL.")] = False,
+    since: Annotated[str, typer.Option("--from", help="Where the SQL begins: the revision that is there.")] = "base",
+    back_to: Annotated[
+        str | None, typer.Option(help="Go back to this earlier revision; what only newer ones hold is lost.")
+    ] = None,
 ) -> None:
     """Bring the database schema to the version that this release needs, one migrator at a time."""
     from app.cli.migrate import migrate
 
-    migrate(check=check)
+    migrate(check=check, sql=sql, since=since, back_to=back_to)
 
 
 @main.command()

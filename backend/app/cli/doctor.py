@@ -7,9 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import typer
-from sqlalchemy import pool
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.cli.configuration import read_settings
 from app.infra import migrations
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from app.infra.settings import Settings
-
-_CONNECT_SECONDS = 5
 
 
 def run_doctor() -> None:
@@ -47,27 +43,13 @@ def _say(part: str, finding: str) -> None:
 
 
 async def _database(settings: Settings) -> AsyncIterator[tuple[bool, str]]:
-    engine = create_async_engine(
-        str(settings.database_url), poolclass=pool.NullPool, connect_args={"timeout": _CONNECT_SECONDS}
-    )
     try:
-        async with engine.connect() as connection:
-            present = await migrations.current(connection)
+        standing = await migrations.standing(str(settings.database_url))
     except (OSError, TimeoutError, SQLAlchemyError) as error:
         yield True, f"DATABASE_URL does not answer: {str(error).splitlines()[0]}"
         return
-    finally:
-        await engine.dispose()
     yield False, "reachable"
-    needed = migrations.head()
-    yield (
-        present != needed,
-        (
-            f"schema is at {needed}"
-            if present == needed
-            else f"schema is at {present or 'nothing'}, this release needs {needed}: run taskapi migrate"
-        ),
-    )
+    yield not standing.usable, standing.line
 
 
 async def _redis(settings: Settings) -> AsyncIterator[tuple[bool, str]]:

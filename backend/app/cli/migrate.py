@@ -1,40 +1,41 @@
-"""`taskapi migrate`: the schema to the version that this release needs."""
+"""`taskapi migrate`: the schema to the version that this release needs, and back."""
+
+from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Annotated
 
 import typer
-from sqlalchemy import pool
+from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
 
+from app.cli.configuration import read_settings
 from app.infra import migrations
-from app.infra.settings import Settings
+
+CODES = {"head": 0, "behind": 4, "served": 5, "ahead": 6}
+"""What `--check` exits with; 1 where the database could not be asked."""
 
 
-def migrate(
-    *, check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 when the schema is behind.")] = False
-) -> None:
-    """Bring the database schema to the version that this release needs, one migrator at a time."""
-    settings = Settings()
+def migrate(*, check: bool, sql: bool, since: str, back_to: str | None) -> None:
+    """Exits 1 with one line when it cannot be done."""
+    settings = read_settings()
+    url = settings.direct_url
     try:
-        if check:
-            asyncio.run(_check(settings))
+        if sql:
+            sys.stdout.write(migrations.sql(since))
+        elif check:
+            standing = asyncio.run(migrations.standing(url))
+            sys.stdout.write(f"{standing.line}\n")
+            raise typer.Exit(CODES[standing.state])
+        elif back_to is not None:
+            asyncio.run(migrations.downgrade(url, back_to, lock_timeout=settings.startup_timeout, say=_say))
         else:
-            asyncio.run(migrations.upgrade(str(settings.database_url), lock_timeout=settings.startup_timeout))
-    except (migrations.MigrationError, OSError, DBAPIError) as error:
-        sys.stderr.write(f"migrate: {error}\n")
+            asyncio.run(migrations.upgrade(url, lock_timeout=settings.startup_timeout, say=_say))
+    except (migrations.MigrationError, CommandError, OSError, DBAPIError) as error:
+        sys.stderr.write(f"migrate: {str(error).splitlines()[0]}\n")
         raise typer.Exit(1) from error
 
 
-async def _check(settings: Settings) -> None:
-    engine = create_async_engine(str(settings.database_url), poolclass=pool.NullPool)
-    async with engine.connect() as connection:
-        revision = await migrations.current(connection)
-    await engine.dispose()
-    if revision != migrations.head():
-        raise migrations.MigrationError(
-            f"the schema is at {revision or 'nothing'}, this release needs {migrations.head()}"
-        )
-    sys.stdout.write(f"schema is at {revision}\n")
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()  # whoever watches a long one sees each revision when it is done

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 
 import typer
 
+from app.cli.configuration import REFUSED, read_settings
+from app.infra import migrations
 from app.infra.settings import Settings
 from app.worker.line import Line
 from app.worker.presence import beat_fault, worker_fault
@@ -23,6 +25,8 @@ def run_worker() -> None:
 
     from app.core.celery_app import app
 
+    _wait_for_schema("worker")
+
     # Celery warns of root because a message could bring code; ours are JSON and say only "there is work".
     warnings.filterwarnings("ignore", category=SecurityWarning)
     app.start(["--quiet", "worker", "--pool=prefork", *_QUIET])
@@ -31,8 +35,18 @@ def run_worker() -> None:
 def run_beat() -> None:
     from app.core.celery_app import app
 
+    _wait_for_schema("beat")
     # No pid file: any number of beats may run.
     app.start(["--quiet", "beat", "--pidfile="])
+
+
+def _wait_for_schema(name: str) -> None:
+    """Exits 3 with one line when STARTUP_TIMEOUT is over."""
+    try:
+        asyncio.run(migrations.wait_usable(read_settings()))
+    except migrations.MigrationError as error:
+        sys.stderr.write(f"{name}: not started: {error}\n")
+        raise typer.Exit(REFUSED) from None
 
 
 def check_worker() -> None:

@@ -105,7 +105,7 @@ def _make_parts(app: FastAPI, settings: Settings) -> None:
     state.metrics = Metrics()
     state.cursors = CursorCodec(settings.secret_key.get_secret_value().encode())
     state.database = Database(settings)
-    state.schema_gate = SchemaGate(state.database)
+    state.schema_gate = SchemaGate(state.database, settings)
     state.redis = Redis(settings)
     state.rate_limiter = RateLimiter(state.redis, settings)
     state.identity = make_identity(state.database, settings)

@@ -50,6 +50,8 @@ class AppLifecycleManager:
         self.phase: Phase = "starting"
         self.step = ""
         """The component that is being started."""
+        self.waiting_because: str | None = None
+        """Why it did not start when it was last tried, in one line."""
         self.failure: str | None = None
         self.began = time.monotonic()
         self.told_to_drain = asyncio.Event()
@@ -124,15 +126,20 @@ class AppLifecycleManager:
                 async with asyncio.timeout(max(remaining, 0) if math.isfinite(remaining) else None):
                     await component.start()
             except Exception as error:
+                self.waiting_because = _line(error)
                 wait = random.uniform(pause / 2, pause)
                 if time.monotonic() + wait >= deadline:
                     raise _CannotStartError(component.name, error) from error
                 log.warning(
-                    "component_not_started", component=component.name, error=_line(error), again_in=round(wait, 2)
+                    "component_not_started",
+                    component=component.name,
+                    error=self.waiting_because,
+                    again_in=round(wait, 2),
                 )
                 await asyncio.sleep(wait)
                 pause = min(pause * 2, _LONGEST_PAUSE)
             else:
+                self.waiting_because = None
                 return
 
     async def _fail(self, failure: str) -> None:

@@ -1,9 +1,8 @@
-"""Waits until the database's schema is the one that this release needs."""
+"""The step of the start at which the schema is compared with what this release needs."""
 
 from __future__ import annotations
 
 import asyncio
-import math
 from typing import TYPE_CHECKING
 
 import structlog
@@ -12,46 +11,34 @@ from app.infra import migrations
 
 if TYPE_CHECKING:
     from app.infra.database import Database
+    from app.infra.settings import Settings
     from app.kit.lifecycle import Check
 
 log = structlog.get_logger()
-_POLL_SECONDS = 1.0
 
 
 class SchemaGate:
-    """Starts once the schema is at the head. Replicas never migrate: they wait for `taskapi migrate`, however long.
-
-    `waiting_for` says what is wrong meanwhile.
-    """
+    """Starts once the schema serves this release. Replicas never migrate: they are tried again until somebody has."""
 
     name = "schema"
-    start_timeout = math.inf
     stop_timeout = 1.0
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
-        self.waiting_for: str | None = None
+        self.start_timeout = settings.startup_timeout
 
     async def start(self) -> None:
-        needed = await asyncio.to_thread(migrations.head)
-        while (wrong := await self._mismatch(needed)) is not None:
-            if wrong != self.waiting_for:
-                log.warning("schema_mismatch", reason=wrong)
-            self.waiting_for = wrong
-            await asyncio.sleep(_POLL_SECONDS)
-        self.waiting_for = None
+        """Raises MigrationError while it does not."""
+        async with self._database.engine.connect() as connection:
+            found = await migrations.read(connection)
+        standing = await asyncio.to_thread(migrations.judge, *found)
+        if not standing.usable:
+            raise migrations.MigrationError(standing.line)
+        if standing.state == "served":
+            log.warning("schema_newer", reason=standing.line)
 
     async def stop(self) -> None:
         """Nothing is held."""
 
     def checks(self) -> list[Check]:
         return []
-
-    async def _mismatch(self, needed: str) -> str | None:
-        async with self._database.engine.connect() as connection:
-            present = await migrations.current(connection)
-        if present == needed:
-            return None
-        if present is not None and not await asyncio.to_thread(migrations.knows, present):
-            return f"the schema ({present}) is newer than this release ({needed}): deploy the newer release"
-        return f"the schema is at {present or 'nothing'}, this release needs {needed}: run taskapi migrate"

@@ -18,6 +18,7 @@ class Lifecycle(Protocol):
 
     phase: str
     step: str
+    waiting_because: str | None
     failure: str | None
 
     @property

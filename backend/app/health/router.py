@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from pydantic_core import to_json
 
 from app.health.dependencies import HealthDep, JobFiguresDep, LifecycleDep, MetricsDep, OperatorOnly
@@ -69,12 +69,12 @@ def readiness(health: HealthDep, phase: str) -> dict[str, Any]:
     responses={503: {"model": StartupOut, "description": "Not started"}},
     summary="Startup probe",
 )
-async def check_startup(lifecycle: LifecycleDep, request: Request) -> Response:
+async def check_startup(lifecycle: LifecycleDep) -> Response:
     """Say whether the process has started, and what it waits for."""
     content = {
         "status": lifecycle.phase,
         "waiting_for": lifecycle.step or None,
-        "detail": lifecycle.failure or request.app.state.schema_gate.waiting_for,
+        "detail": lifecycle.failure or lifecycle.waiting_because,
     }
     return _answer(content, well=lifecycle.phase in {"started", "draining"})
 

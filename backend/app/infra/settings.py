@@ -63,6 +63,11 @@ class Settings(BaseSettings):
     database_url: PostgresDsn = Field(
         PostgresDsn("postgresql+asyncpg://taskapi@127.0.0.1:5432/taskapi"), description="Where PostgreSQL is."
     )
+    database_direct_url: PostgresDsn | None = Field(
+        None,
+        description="The same database without the pooler (PgBouncer) that `DATABASE_URL` goes through, for what needs "
+        "a session of its own: migrations and backups.",
+    )
     database_pool_size: int = Field(10, ge=1, description="Connections for single statements, for each process.")
     database_session_pool_size: int = Field(10, ge=1, description="Connections for transactions, for each process.")
     database_deadline: float = Field(
@@ -182,10 +187,12 @@ class Settings(BaseSettings):
             return [part.strip() for part in value.split(",") if part.strip()]
         return value
 
-    @field_validator("database_url")
+    @field_validator("database_url", "database_direct_url")
     @classmethod
-    def _asyncpg(cls, value: PostgresDsn) -> PostgresDsn:
+    def _asyncpg(cls, value: PostgresDsn | None) -> PostgresDsn | None:
         # Platforms hand out postgres:// and postgresql://; the driver is ours to name.
+        if value is None:
+            return None
         scheme, rest = str(value).split("://", 1)
         return value if scheme == "postgresql+asyncpg" else PostgresDsn(f"postgresql+asyncpg://{rest}")
 
@@ -201,6 +208,11 @@ class Settings(BaseSettings):
     def driver_url(self) -> str:
         """The database's address as the driver alone takes it."""
         return str(self.database_url).replace("postgresql+asyncpg://", "postgresql://", 1)
+
+    @property
+    def direct_url(self) -> str:
+        """PostgreSQL itself, for one who needs a session of his own."""
+        return str(self.database_direct_url or self.database_url)
 
     def problems(self) -> list[str]:
         """What is unsafe, one line each with what to change; production refuses to start while there is any."""

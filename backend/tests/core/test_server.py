@@ -141,7 +141,7 @@ async def test_it_starts_when_the_database_comes(serve: Serve, database_url: str
 
 async def test_it_waits_for_the_schema_and_names_the_command(serve: Serve, empty_database_url: str) -> None:
     async with serve(DATABASE_URL=empty_database_url) as api:
-        await api.event("schema_mismatch")
+        await api.event("component_not_started", component="schema")
         startup = (await get(api, "/health/startup")).json()
         assert startup["waiting_for"] == "schema"
         assert "run taskapi migrate" in startup["detail"]
@@ -152,8 +152,8 @@ async def test_it_waits_for_the_schema_and_names_the_command(serve: Serve, empty
 
 async def test_a_schema_from_the_future_is_not_served(serve: Serve, database_url: str, future_schema: str) -> None:
     async with serve() as api:
-        mismatch = await api.event("schema_mismatch")
-        assert f"{future_schema}) is newer than this release ({migrations.head()})" in mismatch["reason"]
+        waiting = await api.event("component_not_started", component="schema")
+        assert f"{future_schema}) is newer than this release ({migrations.head()})" in waiting["error"]
         assert (await get(api, "/health/ready")).status_code == 503
 
 

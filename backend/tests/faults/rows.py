@@ -1,6 +1,6 @@
 """All rows, in the order of the report."""
 
-from tests.faults import beat_rows, database_rows, enqueue_rows, redis_rows, storm_rows, worker_rows  # noqa: F401
+from tests.faults import beat_rows, database_rows, enqueue_rows, redis_rows, start_rows, storm_rows, worker_rows  # noqa: F401
 from tests.faults.trial import ROWS as _REGISTERED
 from tests.faults.trial import Row
 

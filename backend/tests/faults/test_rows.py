@@ -13,7 +13,18 @@ from tests.faults.trial import Trial
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("name", "rounds"),
-    [("F1", 2), ("F2", 1), ("F3", 2), ("F4", 20), ("F7", 3), ("F11", 1), ("F16", 6), ("F18", 20), ("F20", 1)],
+    [
+        ("F1", 2),
+        ("F2", 1),
+        ("F3", 2),
+        ("F4", 20),
+        ("F7", 3),
+        ("F11", 1),
+        ("F16", 6),
+        ("F18", 20),
+        ("F20", 1),
+        ("F27", 1),
+    ],
 )
 async def test_a_fault_loses_nothing_and_repeats_nothing(name: str, rounds: int) -> None:
     trial = Trial(ROWS[name], os.environ["TEST_DATABASE_URL"], rounds, print, quick=True)

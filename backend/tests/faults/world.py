@@ -149,14 +149,18 @@ class Api(Process):
         super().__init__(child)
         self.client = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=15, trust_env=False)
 
-    async def ready(self) -> None:
+    async def answers(self, path: str) -> None:
+        """Waits for a 200."""
         while True:
             if not self.running:
                 raise AssertionError(f"the api ended: {self.log[-3000:]}")
             with contextlib.suppress(httpx2.TransportError):
-                if (await self.client.get("/health/ready")).status_code == 200:
+                if (await self.client.get(path)).status_code == 200:
                     return
             await asyncio.sleep(0.05)
+
+    async def ready(self) -> None:
+        await self.answers("/health/ready")
 
     async def sign_up(self) -> str:
         """An `Authorization` that every api of this world takes."""
@@ -295,11 +299,26 @@ class World:
         self.processes.append(process)
         return process
 
-    async def api(self, **changes: str) -> Api:
-        """A ready api with somebody signed in."""
+    def migrator(self) -> Process:
+        process = Process(self._child("migrate", {}))
+        self.processes.append(process)
+        return process
+
+    def begin_api(self, **changes: str) -> Api:
+        """One that has only just been started."""
         port = free_port()
         api = Api(self._child("api", {"PORT": str(port), **changes}), port)
         self.processes.append(api)
+        return api
+
+    async def way_to_postgres(self) -> tuple[Proxy, str]:
+        """One more proxy before the database, and the address through it."""
+        way = await self.proxy(self._database_url)
+        return way, _at_port(self._database_url, way.port)
+
+    async def api(self, **changes: str) -> Api:
+        """A ready api with somebody signed in."""
+        api = self.begin_api(**changes)
         await api.ready()
         self._authorization = self._authorization or await api.sign_up()
         api.client.headers["Authorization"] = self._authorization
