@@ -25,7 +25,7 @@ import app
 from app.core.app_factory import create_app
 from app.infra.settings import Settings
 from app.kit.errors import AppError
-from app.schedules.builtin import BUILT_IN, BuiltIn
+from app.schedules.builtin import BACKUPS, BUILT_IN, BuiltIn
 from app.worker.kinds import KINDS
 from app.worker.metrics import BeatMetrics, WorkerMetrics
 
@@ -192,7 +192,7 @@ def all_kinds() -> list[type[JobArgs]]:
 
 
 def _kind_section(kind: type[JobArgs]) -> str:
-    schedules = [f"{_when(one)} (`{one.name}`)" for one in BUILT_IN if one.kind == kind.kind]
+    schedules = [f"{_when(one)} (`{one.name}`)" for one in (*BUILT_IN, *BACKUPS) if one.kind == kind.kind]
     facts = [
         ("Queue", f"`{kind.queue}`"),
         ("Priority", f"{kind.priority} (0 first, 9 last)"),

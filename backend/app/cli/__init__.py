@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from app.cli.backup import backup
 from app.cli.jobs import jobs
 from app.cli.mail import mail
 from app.cli.users import users
@@ -20,6 +21,7 @@ main = typer.Typer(
 main.add_typer(users, name="users")
 main.add_typer(mail, name="mail")
 main.add_typer(jobs, name="jobs")
+main.add_typer(backup, name="backup")
 
 
 @main.command()

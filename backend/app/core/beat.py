@@ -20,7 +20,7 @@ from celery.beat import Scheduler
 from app.infra.broker import Broker, BrokerError
 from app.infra.metrics import expose
 from app.schedules import clock
-from app.schedules.builtin import BUILT_IN
+from app.schedules.builtin import BACKUPS, BUILT_IN
 from app.worker.line import Line
 from app.worker.metrics import BeatMetrics
 from app.worker.presence import REPORT_SECONDS, Presence, leave
@@ -77,7 +77,7 @@ class DatabaseScheduler(Scheduler):
 
     async def _tick(self) -> float:
         if not self._in_line:
-            await clock.put_built_in(self._line.fetch, BUILT_IN)
+            await clock.put_built_in(self._line.fetch, (*BUILT_IN, *(BACKUPS if self._settings.backup_url else ())))
             self._in_line = True
         if tokens := await clock.tick(self._line.fetch):
             self._announce(tokens)

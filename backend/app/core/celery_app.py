@@ -39,6 +39,7 @@ HANDLER_MODULES = (
     "app.files.jobs",
     "app.mail.jobs",
     "app.maintenance.jobs",
+    "app.recovery.jobs",
     "app.reports.jobs",
     "app.tasks.attachments.jobs",
     "app.transfer.jobs",

@@ -57,12 +57,21 @@ class CheckOut(BaseModel):
     details: dict[str, Any]
 
 
+class BackupsOut(BaseModel):
+    """What is known of backups, at most half a minute old."""
+
+    taken_at: UtcTime | None = Field(description="When the newest was taken.")
+    verified_at: UtcTime | None = Field(description="When one was last restored to prove it.")
+    restore_seconds: float | None = Field(description="How long that took.")
+
+
 class DetailedOut(HealthOut):
     """Every check, for operators."""
 
     started_at: UtcTime
     phase: str
     checks: dict[str, CheckOut]
+    backups: BackupsOut
 
 
 class ProcessOut(BaseModel):

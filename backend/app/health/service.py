@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import shutil
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -18,6 +19,7 @@ from app.infra.circuits import Circuits
 from app.infra.redis import RedisUnavailable
 from app.kit.clock import utc_now
 from app.kit.lifecycle import Check, CheckFailed
+from app.recovery.state import BackupState, backup_state
 from app.worker.line import Line
 from app.worker.proof import Proof, last_proof
 
@@ -35,6 +37,8 @@ DATABASE_TIMEOUT = 1.5
 """Seconds: with a round each second, a frozen database shows within three."""
 PROOF_MAX_AGE = 90.0
 """Seconds: the probe is due every 30, so that workers and beat may miss two before they count as gone."""
+BACKUPS_SECONDS = 30.0
+"""How often it is looked what is known of backups."""
 LOW_DISK = 0.2
 HIGH_MEMORY = 0.8
 
@@ -75,6 +79,7 @@ class HealthService:
         self._line = Line(settings, "health")
         self._interval = max(settings.health_check_interval, 1.0)
         self._proof: Proof | None = None
+        self._backups, self._backups_read = BackupState(), -math.inf
         self._loop: asyncio.Task[None] | None = None
         self._round = asyncio.Lock()
         self._last_round = -1e9
@@ -160,6 +165,7 @@ class HealthService:
             "started_at": self.started_at,
             "phase": phase,
             "checks": {check.name: self._entry(check) for check in self.all_checks},
+            "backups": asdict(self._backups),
         }
 
     def process_figures(self, uptime: float) -> dict[str, Any]:
@@ -228,6 +234,9 @@ class HealthService:
         self._proof = await last_proof(self._line)
         took = time.perf_counter() - began
         self._metrics.observe_circuits(await Circuits(self._line.fetch).all())
+        if time.monotonic() > self._backups_read + BACKUPS_SECONDS:
+            self._backups, self._backups_read = await backup_state(self._line.fetch), time.monotonic()
+            self._metrics.observe_backups(**asdict(self._backups))
         return {"query_ms": round(took * 1000, 2), **self._database.pool_figures()}
 
     async def _check_workers(self) -> Mapping[str, object]:

@@ -10,6 +10,7 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, genera
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from datetime import datetime
 
     from app.infra.breaker import Breaker
     from app.infra.circuits import Circuit
@@ -62,6 +63,15 @@ class Metrics:
         self._breakers = Gauge(
             "taskapi_breaker_open", "1 while a part is left alone because it failed.", ("part",), registry=self.registry
         )
+        self._backup_taken = Gauge(
+            "taskapi_backup_timestamp_seconds", "When the newest backup was taken; 0: never.", registry=self.registry
+        )
+        self._backup_verified = Gauge(
+            "taskapi_backup_verified_timestamp_seconds",
+            "When a backup was last restored to prove it; 0: never.",
+            registry=self.registry,
+        )
+        self._backup_seconds = Gauge("taskapi_backup_restore_seconds", "How long that took.", registry=self.registry)
         # What labels() costs for each request, paid once for each combination.
         self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
@@ -83,6 +93,13 @@ class Metrics:
         self._circuits.clear()
         for circuit in circuits:
             self._circuits.labels(circuit.host, circuit.state).set(1)
+
+    def observe_backups(
+        self, *, taken_at: datetime | None, verified_at: datetime | None, restore_seconds: float | None
+    ) -> None:
+        self._backup_taken.set(taken_at.timestamp() if taken_at else 0)
+        self._backup_verified.set(verified_at.timestamp() if verified_at else 0)
+        self._backup_seconds.set(restore_seconds or 0)
 
     def breaker(self, name: str, breaker: Breaker) -> None:
         """Shows a circuit breaker of this process."""

@@ -149,6 +149,24 @@ class Settings(BaseSettings):
         1 << 29, ge=1 << 28, description="Address space of the process that decodes one image, in bytes."
     )
 
+    # Backups
+    backup_url: Annotated[AnyUrl, UrlConstraints(allowed_schemes=["file", "s3", "gs", "az"])] | None = Field(
+        None,
+        description="Where backups go, `file:///folder` or `s3://bucket/folder`, not where the stored files are; with it one "
+        "is made each night and restored each week to prove it. A bucket takes the provider's own variables.",
+    )
+    backup_key: SecretStr | None = Field(
+        None,
+        description="Encrypts backups; at least 32 random bytes, kept where the backups are not: without it they are lost.",
+    )
+    backup_scratch_url: PostgresDsn | None = Field(
+        None,
+        description="A role that may create databases, on the server where backups are restored to prove them; without it, "
+        "that of `DATABASE_URL`.",
+    )
+    backup_keep: int = Field(7, ge=1, description="The newest backups that are kept, however old.")
+    backup_keep_days: int = Field(30, ge=0, description="Days for which every backup is kept.")
+
     # Mail
     smtp_host: str | None = Field(
         None, description="The mail server; without one, mail is written to `mail` in the folder of stored files."
@@ -187,7 +205,7 @@ class Settings(BaseSettings):
             return [part.strip() for part in value.split(",") if part.strip()]
         return value
 
-    @field_validator("database_url", "database_direct_url")
+    @field_validator("database_url", "database_direct_url", "backup_scratch_url")
     @classmethod
     def _asyncpg(cls, value: PostgresDsn | None) -> PostgresDsn | None:
         # Platforms hand out postgres:// and postgresql://; the driver is ours to name.
@@ -221,6 +239,8 @@ class Settings(BaseSettings):
         given = "secret_key" in self.model_fields_set
         if not given or len(secret.encode()) < SECRET_MIN_BYTES or secret.lower() in KNOWN_SECRETS:
             found.append(f"SECRET_KEY: set at least {SECRET_MIN_BYTES} random bytes (openssl rand -hex 32)")
+        if self.backup_key and len(self.backup_key.get_secret_value().encode()) < SECRET_MIN_BYTES:
+            found.append(f"BACKUP_KEY: set at least {SECRET_MIN_BYTES} random bytes (openssl rand -hex 32)")
         if "*" in self.allowed_hosts:
             found.append("ALLOWED_HOSTS: name the hosts instead of *")
         if "*" in self.cors_origins and self.cors_allow_credentials:

@@ -47,9 +47,9 @@ class Storage:
         else:
             self._store = from_url(str(settings.storage_url))
 
-    async def put(self, chunks: AsyncIterator[bytes]) -> Stored:
-        """Stores the bytes under a new key. What `chunks` raises leaves nothing behind."""
-        key = f"{secrets.choice(SHELVES)}/{secrets.token_hex(15)}"
+    async def put(self, chunks: AsyncIterator[bytes], key: str | None = None) -> Stored:
+        """Stores the bytes under a new key, or under the one that they had. What `chunks` raises leaves nothing behind."""
+        key = key or f"{secrets.choice(SHELVES)}/{secrets.token_hex(15)}"
         size, digest = 0, hashlib.sha256()
 
         async def counted() -> AsyncIterator[bytes]:
@@ -73,6 +73,13 @@ class Storage:
         """
         found = await obstore.get_async(self._store, key, options={"range": (start, end)})
         return (bytes(chunk) async for chunk in found.stream(min_chunk_size=CHUNK))
+
+    async def size(self, key: str) -> int | None:
+        """Bytes of a file; None where it is not there."""
+        try:
+            return int((await obstore.head_async(self._store, key))["size"])
+        except FileNotFoundError:
+            return None
 
     async def delete(self, key: str) -> None:
         """A file that is gone already stays so."""

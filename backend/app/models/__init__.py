@@ -1,6 +1,7 @@
 """One file per table; importing this package registers them all."""
 
 from app.models.attachment import Attachment
+from app.models.backup import Backup
 from app.models.base import Base
 from app.models.change import Change
 from app.models.idempotency_key import IdempotencyKey
@@ -22,6 +23,7 @@ from app.models.workspace import Workspace, WorkspaceMember
 
 __all__ = [
     "Attachment",
+    "Backup",
     "Base",
     "Change",
     "Comment",

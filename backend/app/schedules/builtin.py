@@ -40,3 +40,9 @@ BUILT_IN = (
     BuiltIn("statistics", "maintenance.refresh_stats", cron="0 * * * *"),
     BuiltIn("monthly-usage", "billing.usage", cron="10 0 1 * *"),
 )
+
+BACKUPS = (
+    BuiltIn("backup", "backup.create", cron="30 2 * * *"),
+    BuiltIn("backup-proof", "backup.verify", cron="30 4 * * sun"),
+)
+"""These too where there is a BACKUP_URL."""

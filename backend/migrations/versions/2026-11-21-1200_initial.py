@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
-
 from app.models.change import Xid8
+from sqlalchemy.dialects import postgresql
 
 revision = "0001"
 down_revision = None
@@ -28,6 +28,15 @@ def upgrade() -> None:
     op.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA public")
     op.execute("CREATE EXTENSION IF NOT EXISTS unaccent SCHEMA public")
     op.execute(SEARCH_DOCUMENT)
+    op.create_table(
+        "backups",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("taken_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("verified_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("restore_seconds", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_backups")),
+    )
     op.create_table(
         "changes",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -795,4 +804,5 @@ def downgrade() -> None:
     op.drop_index("ix_changes_feed", table_name="changes")
     op.drop_index("ix_changes_created_at", table_name="changes")
     op.drop_table("changes")
+    op.drop_table("backups")
     op.execute("DROP FUNCTION public.taskapi_search_document(text, text)")

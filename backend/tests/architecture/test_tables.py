@@ -29,7 +29,7 @@ WITHOUT_WORKSPACE = {
     *("users", "sessions", "login_failures", "idempotency_keys"),  # one person's
     *("job_effects", "paused_queues", "processes"),  # the machinery's
     "outgoing_circuits",  # of hosts of others
-    "mail_suppressions",  # the operator's
+    *("mail_suppressions", "backups"),  # the operator's
     "workspaces",
     *("task_reminders", "schedule_runs"),  # reached through a row that has it
 }

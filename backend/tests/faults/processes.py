@@ -1,6 +1,6 @@
 """The entry points of the processes under test: those of the product, with the kinds, the route and the fail points of the rows.
 
-`python -m tests.faults.processes worker|beat|api|migrate`. The product itself has no fail points to leave switched on.
+`python -m tests.faults.processes worker|beat|api`. The product itself has no fail points to leave switched on.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
 
@@ -19,14 +18,12 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from sqlalchemy import event
 
-from app.cli import main as cli
 from app.cli.worker import _QUIET
 from app.core import beat
 from app.core.app_factory import create_app
 from app.core.celery_app import HANDLER_MODULES, TaskApi
 from app.core.server import serve
 from app.identity.dependencies import CurrentCaller
-from app.infra import migrations
 from app.infra.broker import Broker
 from app.infra.settings import Settings
 from app.kit import clock
@@ -36,11 +33,10 @@ from app.web.routing import Route
 from app.web.session import SessionDep
 from app.worker import enqueue
 from tests.faults.kinds import WorkArgs
+from tests.faults.migrator import add_revisions
 
 FAIL_POINT = "FAULTS_FAIL_POINT"
 CLOCK_SHIFT = "FAULTS_CLOCK_SHIFT"
-VERSIONS = "FAULTS_VERSIONS"
-"""A folder with revisions of the schema that come after the product's."""
 EVERY_SECOND = BuiltIn("faults-slot", "faults.slot", 1)
 
 router = APIRouter(prefix="/faults", route_class=Route)
@@ -111,10 +107,7 @@ def _shift_clock(seconds: float) -> None:
 def main(role: str) -> int | None:
     if shift := os.environ.get(CLOCK_SHIFT):
         _shift_clock(float(shift))
-    if versions := os.environ.get(VERSIONS):
-        migrations.VERSIONS.append(Path(versions))
-    if role == "migrate":
-        cli(["migrate"])
+    add_revisions()
     if role == "api":
         app = create_app(Settings())
         app.include_router(router)

@@ -24,6 +24,7 @@ from tests.faults.trial import Trial
         ("F18", 20),
         ("F20", 1),
         ("F27", 1),
+        ("pitr", 1),
     ],
 )
 async def test_a_fault_loses_nothing_and_repeats_nothing(name: str, rounds: int) -> None:

@@ -300,7 +300,9 @@ class World:
         return process
 
     def migrator(self) -> Process:
-        process = Process(self._child("migrate", {}))
+        child = self._child("migrate", {})
+        child.command = [sys.executable, "-P", "-m", "tests.faults.migrator"]
+        process = Process(child)
         self.processes.append(process)
         return process
 
@@ -334,6 +336,11 @@ class World:
     def transaction(self) -> AbstractAsyncContextManager[AsyncSession]:
         """A transaction of the product's own, with a relay that hears of its commit."""
         return self._database.transaction()
+
+    async def sign_off(self) -> None:
+        """No part of the product is connected from here any more."""
+        await self._relay.stop()
+        await self._database.stop()
 
     async def setting(self, name: str) -> str:
         """A setting of PostgreSQL as the product's sessions have it."""
