@@ -249,12 +249,13 @@ to stop and counts as failed. A finished job is kept for the time that its kind 
 
 def _registries() -> dict[str, CollectorRegistry]:
     """What each kind of process registers, by its title in the page."""
-    application = create_app(Settings(_env_file=None, secret_key=SecretStr(secrets.token_hex(32))))
+    settings = Settings(_env_file=None, secret_key=SecretStr(secrets.token_hex(32)))
+    application = create_app(settings)
     application.build_middleware_stack()
     return {
         "Api: `GET /metrics`": application.state.metrics.registry,
-        "Worker: `METRICS_PORT`": WorkerMetrics(os.getpid()).registry,
-        "Beat: `METRICS_PORT`": BeatMetrics().registry,
+        "Worker: `METRICS_PORT`": WorkerMetrics(os.getpid(), settings).registry,
+        "Beat: `METRICS_PORT`": BeatMetrics(settings).registry,
     }
 
 
@@ -265,7 +266,7 @@ def _metrics_table(registry: CollectorRegistry) -> str:
             continue
         labels = _listed(getattr(collector, "_labelnames", ()))
         for family in collector.describe():
-            name = f"{family.name}_total" if family.type == "counter" else family.name
+            name = family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")
             rows.append((f"`{name}`", family.type, labels, family.documentation))
     return _table(("Metric", "Type", "Labels", "What it is"), sorted(rows))
 

@@ -17,9 +17,11 @@ from app.auth import router as auth
 from app.core import docs, exception_handlers, openapi
 from app.core.celery_app import load_kinds
 from app.core.lifecycle import AppLifecycleManager
+from app.core.loop_lag import LoopLag
 from app.core.middleware import HttpMiddleware
 from app.core.schema_gate import SchemaGate
 from app.health import router as health
+from app.health.figures import Figures
 from app.health.service import HealthService
 from app.identity.parts import make_identity
 from app.infra import logging
@@ -42,7 +44,6 @@ from app.tasks.comments import router as comments
 from app.transfer import router as transfer
 from app.usage import router as usage
 from app.web.rate_limits import RateLimiter
-from app.worker.figures import JobFigures
 from app.worker.relay import Relay
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _refuse_unsafe(settings: Settings) -> None:
 def _make_parts(app: FastAPI, settings: Settings) -> None:
     state = app.state
     state.settings = settings
-    state.metrics = Metrics()
+    state.metrics = Metrics(settings)
     state.cursors = CursorCodec(settings.secret_key.get_secret_value().encode())
     state.database = Database(settings)
     state.schema_gate = SchemaGate(state.database, settings)
@@ -111,12 +112,14 @@ def _make_parts(app: FastAPI, settings: Settings) -> None:
     state.identity = make_identity(state.database, settings)
     state.storage = Storage(settings)
     state.relay = Relay(state.database, Broker(settings))
-    state.job_figures = JobFigures(settings, state.metrics.registry)
+    state.figures = Figures(settings, state.metrics.registry)
+    state.metrics.pools(state.database.pool_figures)
     for name, part in (("redis", state.redis), ("relay", state.relay)):
         state.metrics.breaker(name, part.breaker)
     state.health = HealthService(settings, database=state.database, metrics=state.metrics, checks=state.redis.checks())
+    parts = [state.database, state.schema_gate, state.redis, state.relay, state.identity.hasher]
     state.lifecycle = AppLifecycleManager(
-        [state.database, state.schema_gate, state.redis, state.relay, state.identity.hasher, state.health],
+        [LoopLag(state.metrics.loop_lag), *parts, state.health],
         startup_timeout=settings.startup_timeout,
         teardown_seconds=settings.teardown_seconds,
         on_failure=_end_process,
@@ -165,7 +168,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         await lifecycle.stop()
-        app.state.job_figures.close()
+        app.state.figures.close()
 
 
 def _end_process() -> None:

@@ -45,7 +45,7 @@ class DatabaseScheduler(Scheduler):
         self._ticking: asyncio.Task[float] | None = None
         self._settings = app.our_settings
         self._id = f"{socket.gethostname()}/{os.getpid()}-{secrets.token_hex(3)}"
-        self._metrics = BeatMetrics()
+        self._metrics = BeatMetrics(app.our_settings)
         self._worked = self._reported = -math.inf
         super().__init__(app, **options)
 
@@ -79,7 +79,7 @@ class DatabaseScheduler(Scheduler):
         if not self._in_line:
             await clock.put_built_in(self._line.fetch, (*BUILT_IN, *(BACKUPS if self._settings.backup_url else ())))
             self._in_line = True
-        if tokens := await clock.tick(self._line.fetch):
+        if tokens := await clock.tick(self._line.fetch, self._count):
             self._announce(tokens)
             self._worked = time.monotonic()
         if time.monotonic() >= self._reported + REPORT_SECONDS:
@@ -91,6 +91,9 @@ class DatabaseScheduler(Scheduler):
         seconds = await clock.seconds_to_next(self._line.fetch)
         self._metrics.lag.set(max(0.0, -(seconds or 0.0)))
         return _LONGEST_PAUSE if seconds is None else min(_LONGEST_PAUSE, max(0.05, seconds))
+
+    def _count(self, outcome: str, slots: int) -> None:
+        self._metrics.slots.labels(outcome).inc(slots)
 
     def _announce(self, tokens: dict[str, int]) -> None:
         try:

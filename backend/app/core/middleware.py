@@ -166,7 +166,7 @@ class HttpMiddleware:
         return None
 
     def _record(self, scope: Scope, method: str, path: str, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path_format", None)
+        route = _template_of(scope)
         # Methods and paths that a client made up must not become series.
         self._metrics.observe_request(route or "unmatched", method if route else "any", status, seconds)
         if status < 400 and route in PROBES:  # noqa: PLR2004
@@ -249,6 +249,13 @@ def _trace_of(parent: bytes | None) -> str:
             if valid and trace != _NO_TRACE and span != _NO_SPAN:
                 return trace.decode()
     return f"{random.getrandbits(128):032x}"
+
+
+def _template_of(scope: Scope) -> str | None:
+    """The template of the route that was found, with the prefixes of all rooms that it lies in."""
+    # A route that was declared in a room knows its own part alone; FastAPI keeps the whole beside it.
+    found = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
+    return getattr(found, "path_format", None)
 
 
 def _normalised(scope: Scope) -> Scope:

@@ -7,10 +7,10 @@ from fastapi import Depends, Request
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
+from app.health.figures import Figures
 from app.health.service import HealthService
 from app.identity.dependencies import SuperuserRequired, authenticate
 from app.infra.metrics import Metrics
-from app.worker.figures import JobFigures
 
 
 class Lifecycle(Protocol):
@@ -37,8 +37,8 @@ async def get_metrics(request: Request) -> Metrics:
     return cast("Metrics", request.app.state.metrics)
 
 
-async def get_job_figures(request: Request) -> JobFigures:
-    return cast("JobFigures", request.app.state.job_figures)
+async def get_figures(request: Request) -> Figures:
+    return cast("Figures", request.app.state.figures)
 
 
 class _Operator(SecurityBase):
@@ -59,6 +59,6 @@ class _Operator(SecurityBase):
 HealthDep = Annotated[HealthService, Depends(get_health)]
 LifecycleDep = Annotated[Lifecycle, Depends(get_lifecycle)]
 MetricsDep = Annotated[Metrics, Depends(get_metrics)]
-JobFiguresDep = Annotated[JobFigures, Depends(get_job_figures)]
+FiguresDep = Annotated[Figures, Depends(get_figures)]
 OperatorOnly = Depends(_Operator())
 """A superuser, or a monitoring system with the scrape token."""

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic_core import to_json
 
-from app.health.dependencies import HealthDep, JobFiguresDep, LifecycleDep, MetricsDep, OperatorOnly
+from app.health.dependencies import FiguresDep, HealthDep, LifecycleDep, MetricsDep, OperatorOnly
 from app.health.schemas import DetailedOut, HealthOut, LiveOut, ProcessOut, ReadyOut, StartupOut
 from app.identity.dependencies import CurrentSuperuser
 from app.infra.metrics import CONTENT_TYPE
@@ -114,7 +114,7 @@ async def run_health_checks(_: CurrentSuperuser, health: HealthDep, lifecycle: L
     openapi_extra=_OR_SUPERUSER,
     summary="Expose figures for Prometheus",
 )
-async def get_metrics_text(metrics: MetricsDep, figures: JobFiguresDep) -> Response:
+async def get_metrics_text(metrics: MetricsDep, figures: FiguresDep) -> Response:
     """Expose all figures in the OpenMetrics format. For a superuser or the scrape token."""
     await figures.refresh()
     return Response(metrics.render(), media_type=CONTENT_TYPE)

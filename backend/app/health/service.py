@@ -226,7 +226,7 @@ class HealthService:
             say = log.info if error is None else log.warning
             say("health_check_changed", check=check.name, error=error, before=result.error, details=details)
         result.record(error, details, time.perf_counter() - began)
-        self._metrics.observe_check(check.name, healthy=error is None)
+        self._metrics.observe_check(check.name, healthy=error is None, details=details)
 
     async def _check_database(self) -> Mapping[str, object]:
         self._proof = None

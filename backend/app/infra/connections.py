@@ -18,6 +18,12 @@ _IDLE_SECONDS = 1800
 """After that long without use a connection is opened anew: a router between may have forgotten it."""
 
 
+def waiting_at(queue: asyncio.Queue[Any]) -> int:
+    """How many tasks wait for an item."""
+    getters: Any = queue._getters  # type: ignore[attr-defined]  # noqa: SLF001  it does not say it
+    return sum(not getter.done() for getter in getters)
+
+
 class Connections:
     """Up to `size` connections, opened as they are needed; whoever finds all of them taken waits its turn."""
 
@@ -33,6 +39,10 @@ class Connections:
     @property
     def taken(self) -> int:
         return self.size - self._places.qsize()
+
+    @property
+    def waiting(self) -> int:
+        return waiting_at(self._places)
 
     async def fetch(self, sql: str, arguments: Sequence[Any]) -> list[Any]:
         """The rows of one statement. Raises what the driver raises; a statement that is given up takes its connection along."""

@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session
 
-from app.infra.connections import Connections
+from app.infra.connections import Connections, waiting_at
 from app.kit.errors import Unavailable
 from app.kit.lifecycle import Check
 
@@ -195,16 +195,17 @@ class Database:
             return list((await autocommit.execute(statement.executable, dict(params))).mappings())
 
     def pool_figures(self) -> dict[str, int]:
-        """Connections of both pools: their limits and how many are taken."""
-        sessions = self.engine.pool
-        figures = {
+        """Connections of both pools: their limits, how many are taken, and how many callers wait for one."""
+        sessions: Any = self.engine.pool
+        singles = self._singles
+        return {
             "session_pool_size": self._settings.database_session_pool_size,
-            "session_pool_checked_out": sessions.checkedout(),  # type: ignore[attr-defined]
+            "session_pool_checked_out": sessions.checkedout(),
+            "session_pool_waiting": waiting_at(sessions._pool._queue),  # noqa: SLF001  the pool does not say it
             "pool_size": self._settings.database_pool_size,
+            "pool_checked_out": singles.taken if singles is not None else 0,
+            "pool_waiting": singles.waiting if singles is not None else 0,
         }
-        if self._singles is not None:
-            figures["pool_checked_out"] = self._singles.taken
-        return figures
 
 
 def is_lost_or_busy(error: BaseException) -> bool:

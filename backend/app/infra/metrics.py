@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, start_http_server
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from app import __version__
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     from app.infra.breaker import Breaker
@@ -20,6 +23,15 @@ log = structlog.get_logger(__name__)
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+def new_registry(settings: Settings) -> CollectorRegistry:
+    """For one process: what the machine says of it (`process_*`) and which release it is."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    build = Info("taskapi_build", "The release that runs.", registry=registry)
+    build.info({"version": __version__, "commit": settings.build_commit})
+    return registry
 
 
 def expose(registry: CollectorRegistry, settings: Settings) -> None:
@@ -35,12 +47,15 @@ def expose(registry: CollectorRegistry, settings: Settings) -> None:
         log.warning("metrics_not_served", port=settings.metrics_port, reason=str(error))
 
 
+def _figure(read: Callable[[], Mapping[str, int]], name: str) -> float:
+    return read()[name]
+
+
 class Metrics:
     """Counts what the process does. Rooms add their own collectors to `registry`."""
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
+    def __init__(self, settings: Settings) -> None:
+        self.registry = new_registry(settings)
         self._requests = Counter(
             "taskapi_http_requests", "Requests answered.", ("route", "method", "status"), registry=self.registry
         )
@@ -53,6 +68,18 @@ class Metrics:
         )
         self._health = Gauge(
             "taskapi_health_check_healthy", "1 where the check passes.", ("check",), registry=self.registry
+        )
+        self._figures = Gauge(
+            "taskapi_health_figure",
+            "The numbers that the check found, as in /health/detailed.",
+            ("check", "figure"),
+            registry=self.registry,
+        )
+        self.loop_lag = Histogram(
+            "taskapi_event_loop_lag_seconds",
+            "How much later than asked for the event loop got to a timer, four times a second.",
+            buckets=_SECONDS,
+            registry=self.registry,
         )
         self._circuits = Gauge(
             "taskapi_outgoing_circuit",
@@ -85,8 +112,12 @@ class Metrics:
         found[0].inc()
         found[1].observe(seconds)
 
-    def observe_check(self, name: str, *, healthy: bool) -> None:
+    def observe_check(self, name: str, *, healthy: bool, details: Mapping[str, object]) -> None:
         self._health.labels(name).set(healthy)
+        self._figures.remove_by_labels({"check": name})
+        for figure, value in details.items():
+            if isinstance(value, (int, float)):
+                self._figures.labels(name, figure).set(value)
 
     def observe_circuits(self, circuits: Iterable[Circuit]) -> None:
         """All that are known; what was known before and is not among them is well again."""
@@ -108,6 +139,17 @@ class Metrics:
     def gauge(self, name: str, documentation: str, read: Callable[[], float]) -> None:
         """A figure that is read when the metrics are."""
         Gauge(name, documentation, registry=self.registry).set_function(read)
+
+    def pools(self, read: Callable[[], Mapping[str, int]]) -> None:
+        """Shows the two pools of `Database.pool_figures`."""
+        for name, figure, documentation in (
+            ("size", "size", "Connections that the pool may open."),
+            ("in_use", "checked_out", "Connections of the pool that are taken."),
+            ("waiting", "waiting", "Callers that wait for a connection of the pool."),
+        ):
+            gauge = Gauge(f"taskapi_database_pool_{name}", documentation, ("pool",), registry=self.registry)
+            for pool, prefix in (("statements", "pool"), ("transactions", "session_pool")):
+                gauge.labels(pool).set_function(partial(_figure, read, f"{prefix}_{figure}"))
 
     def render(self) -> bytes:
         """Everything in the OpenMetrics text format."""

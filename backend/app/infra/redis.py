@@ -97,6 +97,7 @@ class Redis:
             "version": server.get("valkey_version") or server.get("redis_version"),
             "connected_clients": server.get("connected_clients"),
             "used_memory_bytes": server.get("used_memory"),
+            "maxmemory_bytes": server.get("maxmemory"),
             "maxmemory_policy": server.get("maxmemory_policy"),
         }
 

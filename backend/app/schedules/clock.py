@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -47,12 +47,20 @@ async def put_built_in(fetch: Fetch, built_in: Sequence[BuiltIn]) -> None:
         log.error("schedule_of_unknown_kind", name=row["name"], kind=row["kind"])  # until a beat comes that knows it
 
 
-async def tick(fetch: Fetch) -> dict[str, int]:
+Handled = Callable[[str, int], None]
+"""Is told that so many slots had an outcome."""
+
+
+def tell_nobody(_: str, __: int) -> None:
+    """For a caller who does not count."""
+
+
+async def tick(fetch: Fetch, handled: Handled = tell_nobody) -> dict[str, int]:
     """Handles every due slot that no other beat has; returns how many jobs became available, by queue."""
     tokens: Counter[str] = Counter()
     for schedule in await fetch(repository.DUE, {"kinds": list(KINDS)}):
         try:
-            tokens.update(await settle(fetch, schedule))
+            tokens.update(await settle(fetch, schedule, handled))
         except InvalidInput as error:  # a zone that the machine no longer knows, say: the others go on
             log.error("schedule_rule_invalid", name=schedule["name"], reason=error.detail)  # noqa: TRY400  no bug of ours
     for waiting in await fetch(repository.QUEUED, {"kinds": list(KINDS)}):
@@ -60,7 +68,7 @@ async def tick(fetch: Fetch) -> dict[str, int]:
     return dict(+tokens)
 
 
-async def settle(fetch: Fetch, schedule: Mapping[str, Any]) -> Counter[str]:
+async def settle(fetch: Fetch, schedule: Mapping[str, Any], handled: Handled = tell_nobody) -> Counter[str]:
     """Handles the due slots of one row of `repository.DUE`; returns the jobs that became available, by queue."""
     rule = slots.rule_of(schedule)
     due = slots.due(rule, schedule["misfire"], schedule["next_slot"], schedule["now"])
@@ -82,6 +90,8 @@ async def settle(fetch: Fetch, schedule: Mapping[str, Any]) -> Counter[str]:
     }
     found = await fetch(repository.HANDLE, params)
     outcomes = {row["outcome"]: row["slots"] for row in found}
+    for outcome, count in outcomes.items():
+        handled(outcome, count)
     if set(outcomes) - {"enqueued", "queued", "paused"}:
         log.warning("slots_not_run", name=schedule["name"], schedule_id=str(schedule["id"]), **outcomes)
     return Counter({KINDS[schedule["kind"]].queue: found[0]["available"]}) if found else Counter()

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from typing import TYPE_CHECKING, Any
 
-import structlog
 from prometheus_client import Gauge
 
 from app.worker import repository
 from app.worker.kinds import QUEUES
-from app.worker.line import Line
 from app.worker.presence import ALIVE_SECONDS
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from app.infra.settings import Settings
     from app.worker.line import Fetch
 
-log = structlog.get_logger(__name__)
-
-_FRESH_SECONDS = 5.0
-_TIMEOUT = 2.0
 _BY_QUEUE = {
     "taskapi_jobs_waiting": ("waiting", "Jobs that are due and wait for a worker."),
     "taskapi_jobs_scheduled": ("scheduled", "Jobs that are not due yet."),
@@ -40,12 +31,9 @@ async def queue_figures(fetch: Fetch) -> list[dict[str, Any]]:
 
 
 class JobFigures:
-    """Gauges in `registry`, brought up to date before they are shown, at most every five seconds."""
+    """Gauges in `registry`."""
 
-    def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
-        self._line = Line(settings, "figures")
-        self._one = asyncio.Lock()
-        self._read = -_FRESH_SECONDS
+    def __init__(self, registry: CollectorRegistry) -> None:
         self._gauges = {
             name: Gauge(name, about, ("queue",), registry=registry) for name, (_, about) in _BY_QUEUE.items()
         }
@@ -53,30 +41,14 @@ class JobFigures:
             "taskapi_schedule_lag_seconds", "How late the slot is that is due first.", (), registry=registry
         )
 
-    async def refresh(self) -> None:
-        """A database that does not answer leaves the figures out: old ones would say that all is well."""
-        async with self._one:
-            if time.monotonic() < self._read + _FRESH_SECONDS:
-                return
-            self._read = time.monotonic()
-            try:
-                async with asyncio.timeout(_TIMEOUT):
-                    queues = await queue_figures(self._line.fetch)
-                    lag = (await self._line.fetch(repository.SCHEDULE_LAG, {}))[0]["seconds"]
-            except Exception as error:  # noqa: BLE001  the other figures are wanted all the more
-                log.warning("job_figures_failed", reason=type(error).__name__)
-                for gauge in self._gauges.values():
-                    gauge.clear()
-                return
-            self._show(queues)
-            self._lag.set(lag or 0.0)
-
-    def close(self) -> None:
-        self._line.close()
-
-    def _show(self, queues: list[dict[str, Any]]) -> None:
-        for queue in queues:
+    async def read(self, fetch: Fetch) -> None:
+        for queue in await queue_figures(fetch):
             for name, (column, _) in _BY_QUEUE.items():
                 value = queue[column]
                 number = float(value is not None) if column == "paused_at" else float(value or 0)
                 self._gauges[name].labels(queue["queue"]).set(number)
+        self._lag.set((await fetch(repository.SCHEDULE_LAG, {}))[0]["seconds"] or 0.0)
+
+    def clear(self) -> None:
+        for gauge in self._gauges.values():
+            gauge.clear()

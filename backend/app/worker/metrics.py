@@ -6,7 +6,10 @@ import time
 from typing import Any
 
 import psutil
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import Counter, Gauge, Histogram
+
+from app.infra.metrics import new_registry
+from app.infra.settings import Settings
 
 _DURATIONS = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800)
 _LATENCIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 15, 60, 600)
@@ -17,9 +20,8 @@ _OUTCOMES = {"scheduled": "retried", "available": "released", None: "lease_lost"
 class WorkerMetrics:
     """`worker_pid` is whose memory is shown, with its children's."""
 
-    def __init__(self, worker_pid: int) -> None:
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
+    def __init__(self, worker_pid: int, settings: Settings) -> None:
+        self.registry = new_registry(settings)
         self._worker_pid = worker_pid
         self._worked: float | None = None
         self._attempts = self._counter("taskapi_job_attempts", "Attempts begun.", "kind")
@@ -43,6 +45,8 @@ class WorkerMetrics:
             buckets=_LATENCIES,
             registry=self.registry,
         )
+        slots = Gauge("taskapi_worker_slots", "Jobs that the worker can run at once.", registry=self.registry)
+        slots.set(settings.worker_concurrency)
         memory = "Memory of the worker and its pool processes (resident; pages that they share count for each)."
         Gauge("taskapi_worker_memory_bytes", memory, registry=self.registry).set_function(self._memory)
 
@@ -81,10 +85,15 @@ class WorkerMetrics:
 
 
 class BeatMetrics:
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
+    def __init__(self, settings: Settings) -> None:
+        self.registry = new_registry(settings)
         self.ticks = Counter("taskapi_beat_ticks", "Looks for due slots.", ("outcome",), registry=self.registry)
+        self.slots = Counter(
+            "taskapi_schedule_slots",
+            "Slots that this beat handled, by what became of each (a queued one is not counted again).",
+            ("outcome",),
+            registry=self.registry,
+        )
         self.lag = Gauge(
             "taskapi_beat_lag_seconds",
             "After the last look, how late the slot was that is due first.",

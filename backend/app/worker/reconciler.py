@@ -68,7 +68,7 @@ class Reconciler:
         self._workspace_limit = settings.job_workspace_limit
         self._line = Line(settings, "reconciler")
         self._broker = Broker(settings)
-        self.metrics = WorkerMetrics(duty.worker_pid)
+        self.metrics = WorkerMetrics(duty.worker_pid, settings)
         self._settings = settings
         self._reported = -math.inf
         self._rounds = 0

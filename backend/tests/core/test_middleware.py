@@ -191,6 +191,18 @@ async def test_one_line_is_logged_for_a_request_and_it_counts_under_its_template
     assert "0815" not in metrics
 
 
+async def test_the_route_of_a_room_in_a_room_has_its_whole_prefix(
+    app: FastAPI, api: httpx2.AsyncClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    somewhere = "01890000-0000-7000-8000-000000000000"
+    capsys.readouterr()
+    for path in ("/tasks/{task_id}", "/tasks/{task_id}/comments/{comment_id}", "/tasks/{task_id}/attachments"):
+        await api.get(re.sub(r"{\w+}", somewhere, path))
+        logged = [event for event in events(capsys.readouterr().out) if event["event"] == "request"]
+        assert [one["route"] for one in logged] == [path]
+        assert f'taskapi_http_requests_total{{method="GET",route="{path}"' in app.state.metrics.render().decode()
+
+
 async def test_an_exception_that_nobody_expected_is_a_problem_without_details(
     app: FastAPI, client: httpx2.AsyncClient, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,8 +69,14 @@ async def test_many_beats_make_one_job_of_each_slot_of_many_schedules(settings, 
     lines = [Line(settings, "test") for _ in range(4)]
     await clock.put_built_in(lines[0].fetch, [replace(HOURLY, name=f"probe-{number}") for number in range(20)])
     await put_back(2)
-    tokens = await asyncio.gather(*(clock.tick(line.fetch) for line in lines))
+    handled: Counter[str] = Counter()
+
+    def count(outcome: str, slots: int) -> None:
+        handled[outcome] += slots
+
+    tokens = await asyncio.gather(*(clock.tick(line.fetch, count) for line in lines))
     assert sum(made.get("default", 0) for made in tokens) == 20
+    assert handled == {"enqueued": 20, "missed": 40}
     assert await rows("SELECT count(*), count(DISTINCT (schedule_id, slot)) FROM jobs") == [(20, 20)]
     assert await rows("SELECT outcome, count(*) FROM schedule_runs GROUP BY 1 ORDER BY 1") == [
         ("enqueued", 20),

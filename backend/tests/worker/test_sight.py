@@ -67,7 +67,7 @@ def test_nobody_waits_for_a_reader_that_does_not_read() -> None:
 
 
 def test_facts_become_figures() -> None:
-    metrics = WorkerMetrics(os.getpid())
+    metrics = WorkerMetrics(os.getpid(), Settings())
     assert metrics.seconds_since_work is None
     for fact in (
         {"fact": "began", "kind": "a.b", "queue": "slow", "latency": 0.2},
@@ -109,6 +109,7 @@ async def test_a_worker_shows_the_figures_of_all_its_pool_processes_dead_ones_to
         await asyncio.sleep(0.05)
     assert found["taskapi_job_attempts_total", "test.gate"] == 3
     assert found["taskapi_jobs_rescued_total", "worker_died"] == 1
+    assert found["taskapi_worker_slots",] == 2
     (row,) = await line.fetch(_PROCESSES, {})
     assert (row["role"], row["pid"], row["slots"]) == ("worker", worker.process.pid, 2)
     worker.process.send_signal(signal.SIGTERM)
@@ -181,7 +182,7 @@ async def test_the_api_shows_the_queues_and_what_is_parked(client, settings: Set
         await enqueue(session, GateArgs())
     await present(line)
     await happen("UPDATE jobs SET run_at = now() - interval '5 s'")
-    await app.state.job_figures.refresh()
+    await app.state.figures.refresh()
     value = app.state.metrics.registry.get_sample_value
     assert value("taskapi_jobs_waiting", {"queue": "default"}) == 2
     assert value("taskapi_jobs_parked", {"queue": "default"}) == 0
