@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,8 @@ from app.infra import migrations
 from app.infra.database import Database
 from app.infra.settings import Settings
 from app.models import Base
+from devstack.state import State
+from devstack.valkey import ValkeyServer
 
 # No timed assertions; in CI the same cases each time, at home new ones.
 hypothesis_settings.register_profile("taskapi", deadline=None, derandomize="CI" in os.environ, print_blob=True)
@@ -88,6 +91,17 @@ def redis_url(worker_id: str) -> str:
     """A Redis database of this xdist worker's own."""
     number = 1 if worker_id == "master" else 1 + int(worker_id.removeprefix("gw"))
     return _servers()[1].rsplit("/", 1)[0] + f"/{number}"
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[str]:
+    """The address of a server of one's own, whose configuration may be changed."""
+    server = ValkeyServer(State(tmp_path / "redis"), durable=False)
+    try:
+        server.start_on_free_port()
+        yield server.url
+    finally:
+        server.stop(timeout=10)
 
 
 @pytest.fixture

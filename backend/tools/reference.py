@@ -1,4 +1,4 @@
-"""Writes `docs/reference/*.md` and the settings in `.env.example` from the code: `python -m tools.reference`.
+"""Writes `docs/reference/*.md`, the settings in `.env.example` and the dashboards: `python -m tools.reference`.
 
 A test compares these files with what this module makes of the code.
 """
@@ -28,6 +28,7 @@ from app.kit.errors import AppError
 from app.schedules.builtin import BACKUPS, BUILT_IN, BuiltIn
 from app.worker.kinds import KINDS
 from app.worker.metrics import BeatMetrics, WorkerMetrics
+from tools import dashboards
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -292,6 +293,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "job-kinds.md": job_kinds_page(),
         REFERENCE / "metrics.md": metrics_page(),
         ENV_EXAMPLE: written_by_hand + env_settings(),
+        **dashboards.files(),
     }
 
 

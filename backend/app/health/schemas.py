@@ -50,6 +50,7 @@ class CheckOut(BaseModel):
     status: Status
     critical: bool
     error: str | None = Field(description="A stable code; the log has the rest.")
+    runbook: str | None = Field(description="The page of the release's sources that explains the code and what to do.")
     checked_at: UtcTime | None
     age_seconds: float | None
     duration_ms: float | None

@@ -41,6 +41,8 @@ BACKUPS_SECONDS = 30.0
 """How often it is looked what is known of backups."""
 LOW_DISK = 0.2
 HIGH_MEMORY = 0.8
+RUNBOOKS = "docs/operations/runbooks"
+"""Where the sources of this release explain each check, what its codes mean and what mends it."""
 
 
 @dataclass(slots=True)
@@ -185,11 +187,13 @@ class HealthService:
 
     def _entry(self, check: Check) -> dict[str, Any]:
         result = self.results[check.name]
+        error = self.error_of(check.name)
         known = result.checked_at is not None and result.duration is not None
         return {
             "status": self.status_of(check.name),
             "critical": check.name in self.critical,
-            "error": self.error_of(check.name),
+            "error": error,
+            "runbook": f"{RUNBOOKS}/{check.name}.md" if error else None,
             "checked_at": result.checked_at,
             "age_seconds": round(result.age, 3) if known else None,
             "duration_ms": round((result.duration or 0.0) * 1000, 2) if known else None,
@@ -224,7 +228,7 @@ class HealthService:
         result = self.results[check.name]
         if error != result.error:
             say = log.info if error is None else log.warning
-            say("health_check_changed", check=check.name, error=error, before=result.error, details=details)
+            say("health_check_changed", check=check.name, error=error, before=result.error, **details)
         result.record(error, details, time.perf_counter() - began)
         self._metrics.observe_check(check.name, healthy=error is None, details=details)
 

@@ -9,6 +9,15 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
 
+class CheckFailed(Exception):
+    """What is wrong, as a stable code that a runbook explains, with figures for people."""
+
+    def __init__(self, code: str, **details: Any) -> None:
+        super().__init__(code)
+        self.code = code
+        self.details = details
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One health check: `probe` returns figures for people, or raises. `timeout` in seconds."""

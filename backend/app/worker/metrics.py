@@ -10,9 +10,12 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from app.infra.metrics import new_registry
 from app.infra.settings import Settings
+from app.models.schedule import RUN_OUTCOMES
 
 _DURATIONS = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800)
 _LATENCIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 15, 60, 600)
+LOST = ("lease_expired", "worker_died", "poison")
+"""Why a job is taken back from an attempt (`repository.RESCUE`)."""
 _OUTCOMES = {"scheduled": "retried", "available": "released", None: "lease_lost"}
 """What became of an attempt, where that is another word than the job's new state."""
 
@@ -29,6 +32,9 @@ class WorkerMetrics:
             "taskapi_job_attempts_ended", "Attempts ended, by what became of them.", "kind", "outcome"
         )
         self._rescued = self._counter("taskapi_jobs_rescued", "Jobs taken back from attempts that were lost.", "reason")
+        # A series that begins with its first event shows no increase by it.
+        for reason in LOST:
+            self._rescued.labels(reason)
         self._surplus = self._counter("taskapi_messages_surplus", "Messages that found no job.", "queue")
         self._foreign = self._counter("taskapi_messages_foreign", "Items in Redis that none of our processes wrote.")
         self._duration = Histogram(
@@ -94,6 +100,8 @@ class BeatMetrics:
             ("outcome",),
             registry=self.registry,
         )
+        for outcome in RUN_OUTCOMES:
+            self.slots.labels(outcome)
         self.lag = Gauge(
             "taskapi_beat_lag_seconds",
             "After the last look, how late the slot was that is due first.",

@@ -7,11 +7,14 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
+from pydantic_core import MultiHostUrl
 from sqlalchemy import text
 
 from app.core.app_factory import create_app
+from app.infra.redis import Redis
 from app.infra.settings import Settings
 from app.kit.clock import utc_now
+from app.kit.lifecycle import CheckFailed
 from tests.conftest import Account, SignUp
 
 CHECKS = ["database", "redis", "redis_policy", "celery_workers", "celery_beat", "disk_space", "memory"]
@@ -112,6 +115,22 @@ async def test_a_check_shows_what_it_found_and_when(client: httpx2.AsyncClient, 
     assert database["details"]["pool_size"] == 4
     assert report["checks"]["redis"]["details"]["maxmemory_policy"]
     assert report["checks"]["celery_beat"]["error"] == "no_proof"
+
+
+async def test_a_check_that_fails_names_its_page(client: httpx2.AsyncClient, superuser: Account) -> None:
+    checks = (await client.get("/health/detailed", headers=superuser.headers)).json()["checks"]
+    assert checks["celery_beat"]["runbook"] == "docs/operations/runbooks/celery_beat.md"
+    assert checks["database"]["runbook"] is None
+
+
+async def test_a_redis_that_deletes_messages_is_named(settings: Settings, own_redis: str) -> None:
+    redis = Redis(settings.model_copy(update={"redis_url": MultiHostUrl(own_redis)}))
+    _, check = redis.checks()
+    assert (await check.probe())["maxmemory_policy"] == "noeviction"
+    await redis.execute("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    with pytest.raises(CheckFailed, match="evicting_policy"):
+        await check.probe()
+    await redis.stop()
 
 
 async def test_workers_and_beat_are_healthy_by_their_work(
