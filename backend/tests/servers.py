@@ -85,7 +85,7 @@ async def http_server(*answers: bytes, tls: SSLContext | None = None) -> AsyncIt
         yield server
 
 
-def certificate(folder: Path, name: str) -> tuple[SSLContext, Path]:
+def certificate(folder: Path, name: str, days: int = 1) -> tuple[SSLContext, Path]:
     """What a server called `name` needs, and the file that makes a client trust it."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
@@ -95,8 +95,8 @@ def certificate(folder: Path, name: str) -> tuple[SSLContext, Path]:
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(utc_now() - timedelta(days=1))
-        .not_valid_after(utc_now() + timedelta(days=1))
+        .not_valid_before(utc_now() - timedelta(days=30))
+        .not_valid_after(utc_now() + timedelta(days=days, hours=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -91,8 +92,21 @@ def migrate(
 
 
 @main.command()
-def doctor() -> None:
-    """Say what is wrong with the configuration and with what it points at; exit 1 when anything is."""
+def doctor(
+    *,
+    before_start: Annotated[
+        bool, typer.Option("--before-start", help="Leave out what needs running workers and beats.")
+    ] = False,
+    certificate: Annotated[
+        Path | None, typer.Option(help="The certificate that nginx serves (PEM): readable, and not near its end?")
+    ] = None,
+    apis: Annotated[int, typer.Option(min=0, help="Apis that there are to be, for the sum of connections.")] = 2,
+    workers: Annotated[int, typer.Option(min=0, help="Workers, likewise.")] = 2,
+    beats: Annotated[int, typer.Option(min=0, help="Beats, likewise.")] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what is wrong with the installation and what to change; exit 1 for a fault, 3 for malformed settings."""
     from app.cli.doctor import run_doctor
+    from app.cli.examinations import Installation
 
-    run_doctor()
+    run_doctor(Installation(apis, workers, beats, certificate), before_start=before_start, as_json=as_json)

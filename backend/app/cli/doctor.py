@@ -1,72 +1,59 @@
-"""`taskapi doctor`: what an operator should know before the first request."""
+"""`taskapi doctor`: what an operator should know, on one screen."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from collections import Counter
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+import structlog
 import typer
-from sqlalchemy.exc import SQLAlchemyError
+from pydantic_core import to_json
 
+from app.cli import examinations
 from app.cli.configuration import read_settings
-from app.infra import migrations
-from app.infra.redis import QUEUE_POLICY, Redis
-from app.kit.errors import AppError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
+    from app.cli.examinations import Finding, Installation
     from app.infra.settings import Settings
 
-
-def run_doctor() -> None:
-    """Prints a line for each finding; exit code 1 when one of them is a fault."""
-    faults = asyncio.run(_examine(read_settings()))
-    raise typer.Exit(1 if faults else 0)
+_MARKS = {"ok": "ok", "warning": "warn", "fault": "FAULT", "skipped": "-"}
 
 
-async def _examine(settings: Settings) -> int:
-    faults = 0
-    for problem in settings.problems():
-        faults += 1
-        _say("settings", problem)
-    for name, examination in (("database", _database(settings)), ("redis", _redis(settings))):
-        async for fault, finding in examination:
-            faults += fault
-            _say(name, finding)
-    return faults
+def run_doctor(installation: Installation, *, before_start: bool, as_json: bool) -> None:
+    """Prints what it finds; exit code 1 when one of the findings is a fault."""
+    structlog.configure(processors=[_drop])  # the findings say it
+    findings = asyncio.run(_examine(read_settings(), installation, before_start=before_start))
+    count = Counter(finding.level for finding in findings)
+    if as_json:
+        report = {"ok": not count["fault"], "findings": [asdict(finding) for finding in findings]}
+        sys.stdout.write(to_json(report, indent=2).decode() + "\n")
+    else:
+        for finding in findings:
+            sys.stdout.write(_lines(finding))
+        sys.stdout.write(f"{count['fault']} faults, {count['warning']} warnings\n")
+    raise typer.Exit(1 if count["fault"] else 0)
 
 
-def _say(part: str, finding: str) -> None:
-    sys.stdout.write(f"{part + ':':<10} {finding}\n")
+def _drop(*_: object) -> dict[str, object]:
+    raise structlog.DropEvent
 
 
-async def _database(settings: Settings) -> AsyncIterator[tuple[bool, str]]:
-    try:
-        standing = await migrations.standing(str(settings.database_url))
-    except (OSError, TimeoutError, SQLAlchemyError) as error:
-        yield True, f"DATABASE_URL does not answer: {str(error).splitlines()[0]}"
-        return
-    yield False, "reachable"
-    yield not standing.usable, standing.line
+async def _examine(settings: Settings, installation: Installation, *, before_start: bool) -> list[Finding]:
+    parts = [
+        examinations.settings_(settings),
+        examinations.database(settings, installation),
+        examinations.redis(settings),
+        examinations.storage(settings),
+        examinations.mail(settings),
+        examinations.certificate(installation),
+        *([] if before_start else [examinations.work(settings)]),
+    ]
+    return [finding for part in parts async for finding in part]
 
 
-async def _redis(settings: Settings) -> AsyncIterator[tuple[bool, str]]:
-    redis = Redis(settings)
-    try:
-        policy = (await redis.figures())["maxmemory_policy"]
-    except AppError as error:
-        yield True, f"REDIS_URL does not answer: {error.detail}"
-        return
-    finally:
-        await redis.stop()
-    yield False, "reachable"
-    yield (
-        policy != QUEUE_POLICY,
-        (
-            f"maxmemory-policy is {policy}"
-            if policy == QUEUE_POLICY
-            else f"maxmemory-policy is {policy}: set {QUEUE_POLICY}, any other deletes messages when the memory is full"
-        ),
-    )
+def _lines(finding: Finding) -> str:
+    todo = f"{'':<20}-> {finding.todo}\n" if finding.todo else ""
+    return f"{_MARKS[finding.level]:<7}{finding.part:<13}{finding.found}\n{todo}"

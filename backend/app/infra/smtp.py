@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import ssl
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ import structlog
 from aiosmtplib import SMTP, errors
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from app.infra.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -50,11 +53,23 @@ async def send(settings: Settings, *, sender: str, recipient: str, data: bytes, 
     if settings.smtp_host is None:
         await asyncio.to_thread(_keep, settings, data, name)
         return
+    async with _connected(settings, sender) as server:
+        await _hand_over(server, sender, recipient, data)
+
+
+async def greet(settings: Settings) -> None:
+    """Connects to `SMTP_HOST` as for a message, encryption and sign-in included, and sends none. Raises MailFailed."""
+    async with _connected(settings, settings.mail_from):
+        pass
+
+
+@asynccontextmanager
+async def _connected(settings: Settings, sender: str) -> AsyncIterator[SMTP]:
     server = _server(settings, sender)
     try:
         async with asyncio.timeout(TIMEOUT):
             await server.connect()
-            await _hand_over(server, sender, recipient, data)
+            yield server
     except aiosmtplib.SMTPResponseException as error:
         raise _judged(error) from error
     except ssl.SSLError as error:

@@ -47,6 +47,14 @@ class Storage:
         else:
             self._store = from_url(str(settings.storage_url))
 
+    def probe(self) -> None:
+        """Writes a small file and deletes it, for a process that ends soon: it blocks, and no thread of the library is
+        left with the event loop's objects, which ends a process that is about to end by a signal instead.
+        """
+        key = f"{SHELVES[0]}/{secrets.token_hex(15)}"
+        obstore.put(self._store, key, b"probe")
+        obstore.delete(self._store, key)
+
     async def put(self, chunks: AsyncIterator[bytes], key: str | None = None) -> Stored:
         """Stores the bytes under a new key, or under the one that they had. What `chunks` raises leaves nothing behind."""
         key = key or f"{secrets.choice(SHELVES)}/{secrets.token_hex(15)}"
