@@ -14,6 +14,7 @@ from app.infra.statements import Statement
 from tests.conftest import Account
 
 _ONE = Statement(text("SELECT 1 AS one"))
+_SLOW = Statement(text("SELECT pg_sleep(4)"))
 
 
 @pytest.fixture
@@ -71,8 +72,10 @@ async def test_who_waits_for_a_connection_is_counted_in_both_pools(settings: Set
 
     assert (figure("size"), figure("in_use"), figure("waiting")) == ([1, 1], [0, 0], [0, 0])
     assert database._pool is not None
-    async with database.transaction() as session, database._pool.acquire():
+    async with database.transaction() as session:
         await session.execute(text("SELECT 1"))
+        slow = asyncio.create_task(database.fetch(_SLOW, {}))
+        await asyncio.sleep(0)
 
         async def another() -> None:
             async with database.transaction() as second:
@@ -83,6 +86,7 @@ async def test_who_waits_for_a_connection_is_counted_in_both_pools(settings: Set
             while figure("waiting") != [1, 1]:
                 await asyncio.sleep(0)
         assert figure("in_use") == [1, 1]
+        slow.cancel()
     await asyncio.gather(*late)
     assert (figure("in_use"), figure("waiting")) == ([0, 0], [0, 0])
     await database.stop()
