@@ -91,6 +91,22 @@ def migrate(
     migrate(check=check, sql=sql, since=since, back_to=back_to)
 
 
+@main.command("log-level")
+def log_level(
+    level: Annotated[
+        str | None, typer.Argument(help="DEBUG, INFO, WARNING or ERROR; without one, say which it is.")
+    ] = None,
+    *,
+    minutes: Annotated[int, typer.Option(min=1, max=24 * 60, help="How long; then it is LOG_LEVEL again.")] = 15,
+    by: Annotated[str | None, typer.Option(help="Who asks, for the log.")] = None,
+    back: Annotated[bool, typer.Option("--back", help="LOG_LEVEL again, now.")] = False,
+) -> None:
+    """Change how much all apis, workers and beats log, for a while; they follow within seconds and log who asked."""
+    from app.cli.log_level import run_log_level
+
+    run_log_level(level, minutes=minutes, by=by, back=back)
+
+
 @main.command()
 def doctor(
     *,

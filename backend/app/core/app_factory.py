@@ -16,6 +16,7 @@ from app.admin import router as admin
 from app.auth import router as auth
 from app.core import docs, exception_handlers, openapi
 from app.core.celery_app import load_kinds
+from app.core.level_watch import LevelWatch
 from app.core.lifecycle import AppLifecycleManager
 from app.core.loop_lag import LoopLag
 from app.core.middleware import HttpMiddleware
@@ -119,7 +120,7 @@ def _make_parts(app: FastAPI, settings: Settings) -> None:
     state.health = HealthService(settings, database=state.database, metrics=state.metrics, checks=state.redis.checks())
     parts = [state.database, state.schema_gate, state.redis, state.relay, state.identity.hasher]
     state.lifecycle = AppLifecycleManager(
-        [LoopLag(state.metrics.loop_lag), *parts, state.health],
+        [LoopLag(state.metrics.loop_lag), *parts, LevelWatch(settings, state.redis), state.health],
         startup_timeout=settings.startup_timeout,
         teardown_seconds=settings.teardown_seconds,
         on_failure=_end_process,

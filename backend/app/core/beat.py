@@ -17,6 +17,7 @@ import structlog
 from celery.apps.beat import Beat
 from celery.beat import Scheduler
 
+from app.infra import log_level
 from app.infra.broker import Broker, BrokerError
 from app.infra.metrics import expose
 from app.schedules import clock
@@ -40,6 +41,7 @@ class DatabaseScheduler(Scheduler):
         self._loop = asyncio.new_event_loop()
         self._line = Line(app.our_settings, "beat")
         self._broker = Broker(app.our_settings)
+        self._level = log_level.LevelInForce(app.our_settings)
         self._in_line = False
         self._stopping = False
         self._ticking: asyncio.Task[float] | None = None
@@ -88,12 +90,19 @@ class DatabaseScheduler(Scheduler):
                 self._line, since if math.isfinite(since) else None
             )
             self._reported = time.monotonic()
+            self._heed_level()
         seconds = await clock.seconds_to_next(self._line.fetch)
         self._metrics.lag.set(max(0.0, -(seconds or 0.0)))
         return _LONGEST_PAUSE if seconds is None else min(_LONGEST_PAUSE, max(0.05, seconds))
 
     def _count(self, outcome: str, slots: int) -> None:
         self._metrics.slots.labels(outcome).inc(slots)
+
+    def _heed_level(self) -> None:
+        try:
+            self._level.heed(self._broker.value(log_level.key(self._settings)))
+        except BrokerError:
+            self._level.nothing_heard()
 
     def _announce(self, tokens: dict[str, int]) -> None:
         try:

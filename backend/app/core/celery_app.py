@@ -14,6 +14,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,6 +81,12 @@ class WorkerProcess:
         self.shutdown = Shutdown()
         self.child: Child | None = None
         self.channel = Channel()
+        # The reconciler hears of another log level, and all processes of the worker follow.
+        self._level = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the worker
+        self._level.write(bytes([0]))
+        self._level.flush()
+        logging.share_level(self._level.fileno())
+        logging.set_level(settings.log_level)
         self._reconciler: subprocess.Popen[bytes] | None = None
         self._told_to_end = False
 
@@ -90,12 +97,13 @@ class WorkerProcess:
                 return
             log.error("reconciler_died", exit_code=self._reconciler.returncode)
         channel = self.channel.far.fileno()
-        duty = Duty(self.id, os.getpid(), self.settings.worker_queues, kinds.known(), channel)
+        level = self._level.fileno()
+        duty = Duty(self.id, os.getpid(), self.settings.worker_queues, kinds.known(), channel, level)
         # A fresh interpreter, not a fork: the parent has threads. It ends when the pipe to it does.
         command = [sys.executable, "-m", "app.worker.reconciler", duty.as_argument()]
         path = os.pathsep.join([_SOURCES, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         environment = {**os.environ, "PYTHONPATH": path}
-        self._reconciler = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, pass_fds=(channel,))  # noqa: S603  our own
+        self._reconciler = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, pass_fds=(channel, level))  # noqa: S603  our own
 
     def stop_reconciler(self) -> None:
         process, self._reconciler = self._reconciler, None

@@ -98,6 +98,13 @@ class Broker:
             raise BrokerError(str(error)) from error
         return answers
 
+    def value(self, key: str) -> Any:
+        """What stands under the key, None where nothing does. Raises BrokerError."""
+        try:
+            return self._redis.get(key)
+        except (RedisError, OSError) as error:
+            raise BrokerError(str(error)) from error
+
     def close(self) -> None:
         self._redis.close()
 

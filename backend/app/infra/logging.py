@@ -8,6 +8,7 @@ import logging
 import re
 import sys
 from contextvars import ContextVar
+from mmap import mmap
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,7 +24,14 @@ if TYPE_CHECKING:
 _QUIET = ("sqlalchemy", "asyncio", "kombu", "amqp", "botocore", "celery.worker.strategy", "celery.app.trace")
 """Libraries that tell more than an operator wants; their warnings still come through."""
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
 _FIRST = ("timestamp", "level", "event")
+
+_NUMBERS = logging.getLevelNamesMapping()
+_STEP = 10
+_threshold: bytearray | mmap = bytearray([logging.INFO // _STEP])
+"""The level in force, in tens. One byte, so that processes can share it (`share_level`)."""
 
 _context: ContextVar[Mapping[str, Any]] = ContextVar("log_context", default=MappingProxyType({}))
 
@@ -94,6 +102,32 @@ def redact(line: str) -> str:
     return line
 
 
+def set_level(level: str) -> None:
+    """From now on, for this process and those that share its level. What libraries say stays at the level of the start
+    where it was higher.
+    """
+    _threshold[0] = _NUMBERS[level] // _STEP
+
+
+def share_level(file: int) -> None:
+    """From now on, the level of this process is that of all that share the open file (a byte at least)."""
+    global _threshold  # noqa: PLW0603  there is one for a process
+    _threshold = mmap(file, 1)
+
+
+class _Logger(structlog.make_filtering_bound_logger(logging.DEBUG)):  # type: ignore[misc]  # a class made at run time
+    """Asks for the level in force at each event; above WARNING there is nothing that it could leave out."""
+
+    def debug(self, event: str, *args: Any, **fields: Any) -> Any:
+        return super().debug(event, *args, **fields) if _threshold[0] <= logging.DEBUG // _STEP else None
+
+    def info(self, event: str, *args: Any, **fields: Any) -> Any:
+        return super().info(event, *args, **fields) if _threshold[0] <= logging.INFO // _STEP else None
+
+    def warning(self, event: str, *args: Any, **fields: Any) -> Any:
+        return super().warning(event, *args, **fields) if _threshold[0] <= logging.WARNING // _STEP else None
+
+
 def _add_context(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     for name, value in _context.get().items():
         event.setdefault(name, value)
@@ -142,6 +176,9 @@ class _Stdout:
 class _StdoutHandler(logging.Handler):
     """The standard library's records, on the same stream."""
 
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno >= _threshold[0] * _STEP
+
     def emit(self, record: logging.LogRecord) -> None:
         try:
             _write(self.format(record))
@@ -151,11 +188,12 @@ class _StdoutHandler(logging.Handler):
 
 def configure(level: str, style: Literal["json", "console"]) -> None:
     """Sends the events of structlog and of the standard library to stdout. For the start of a process: a logger keeps
-    the level and style that it found at its first event.
+    the style that it found at its first event.
     """
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
-    threshold = logging.getLevelNamesMapping()[level]
+    threshold = _NUMBERS[level]
+    set_level(level)
     before: list[Processor] = [
         _add_context,
         structlog.processors.add_log_level,
@@ -164,7 +202,7 @@ def configure(level: str, style: Literal["json", "console"]) -> None:
     rendering: list[Processor] = [structlog.processors.format_exc_info, _as_json] if style == "json" else [_Console()]
     structlog.configure(
         processors=[*before, *rendering],
-        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        wrapper_class=_Logger,
         logger_factory=lambda *_: _Stdout(),
         cache_logger_on_first_use=True,
     )

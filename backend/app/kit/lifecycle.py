@@ -27,15 +27,6 @@ class Check:
     timeout: float
 
 
-class CheckFailed(Exception):
-    """What a check found wrong, as a stable code, with figures for people."""
-
-    def __init__(self, code: str, **details: Any) -> None:
-        super().__init__(code)
-        self.code = code
-        self.details = details
-
-
 @runtime_checkable
 class Component(Protocol):
     """A part with a life: it starts or raises why not; `stop` may be called twice, or without a start.

@@ -21,7 +21,7 @@ import psutil
 import structlog
 from pydantic_core import from_json, to_json
 
-from app.infra import logging
+from app.infra import log_level, logging
 from app.infra.broker import TOKENS_CAP, Broker, BrokerError
 from app.infra.metrics import expose
 from app.infra.settings import Settings
@@ -55,6 +55,8 @@ class Duty:
     known: list[str]
     channel: int | None = None
     """The file descriptor of its end of the worker's `Channel`."""
+    level: int | None = None
+    """That of the file in which the worker's processes share their log level."""
 
     def as_argument(self) -> str:
         return to_json(asdict(self)).decode()
@@ -70,6 +72,7 @@ class Reconciler:
         self._broker = Broker(settings)
         self.metrics = WorkerMetrics(duty.worker_pid, settings)
         self._settings = settings
+        self._level = log_level.LevelInForce(settings)
         self._reported = -math.inf
         self._rounds = 0
 
@@ -125,6 +128,7 @@ class Reconciler:
             await self._report_parked()
         if time.monotonic() >= self._reported + REPORT_SECONDS:
             await self.report()
+            await self._heed_level()
         self._rounds += 1
         return await self._pause(backlog=backlog)
 
@@ -173,6 +177,12 @@ class Reconciler:
         for row in await self._line.fetch(repository.PARKED, params):
             log.warning("jobs_parked", kind=row["kind"], version=row["args_version"], reason="no handler here")
 
+    async def _heed_level(self) -> None:
+        try:
+            self._level.heed(await asyncio.to_thread(self._broker.value, log_level.key(self._settings)))
+        except BrokerError:
+            self._level.nothing_heard()
+
     async def _pause(self, *, backlog: bool) -> float:
         longest = min(_BACKLOG_INTERVAL, self._interval) if backlog else self._interval
         seconds = (await self._line.fetch(repository.NEXT_DUE, {}))[0]["seconds"]
@@ -190,6 +200,8 @@ async def _end_of_input() -> None:
 async def _serve(settings: Settings, duty: Duty) -> None:
     reconciler = Reconciler(settings, duty)
     reconciler.listen()
+    if duty.level is not None:
+        logging.share_level(duty.level)
     expose(reconciler.metrics.registry, settings)
     rounds = asyncio.create_task(reconciler.run())
     await _end_of_input()

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from typing import Any
 
 import httpx2
@@ -14,6 +15,7 @@ from job_kinds import EchoArgs, GateArgs
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
+from app.infra import log_level
 from app.infra.settings import Settings
 from app.infra.statements import Statement
 from app.worker import enqueue
@@ -115,6 +117,17 @@ async def test_a_worker_shows_the_figures_of_all_its_pool_processes_dead_ones_to
     worker.process.send_signal(signal.SIGTERM)
     assert await worker.ended() == 0
     assert await line.fetch(_PROCESSES, {}) == []
+
+
+async def test_a_workers_pool_processes_follow_another_log_level(start, broker, settings: Settings) -> None:
+    worker = await start()
+    change = log_level.Change("DEBUG", "ada", time.time() + 60)
+    broker._redis.set(log_level.key(settings), log_level.encode(change))
+    async with asyncio.timeout(30):
+        while not any("token_surplus" in line for line in worker.log):
+            broker.send({"default": 1})
+            await asyncio.sleep(0.2)
+    assert any("log_level_changed" in line for line in worker.log)
 
 
 async def present(line: Line, **changes: Any) -> None:

@@ -1,0 +1,108 @@
+"""How much the processes tell, changed while they run."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+import structlog
+
+from app.infra import logging
+from app.infra.broker import Broker
+from app.infra.log_level import Change, LevelInForce, decode, encode
+from app.infra.settings import Settings
+from tests.processes import running
+
+LATER = 4_000_000_000.0
+
+
+@pytest.fixture
+def level() -> Any:
+    logging.configure("INFO", "json")
+    yield LevelInForce(Settings(log_level="INFO"))
+    logging.set_level("INFO")
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Which events came through, the last ones first changed."""
+    log = structlog.get_logger("anything")
+    log.debug("fine")
+    log.info("plain")
+    log.warning("odd")
+    log.error("bad")
+    return [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_level_counts_at_once_and_its_change_is_told(level: LevelInForce, capsys: pytest.CaptureFixture[str]) -> None:
+    assert told(capsys) == ["plain", "odd", "bad"]
+    level.heed(encode(Change("DEBUG", "ada", LATER)))
+    change = json.loads(capsys.readouterr().out)
+    assert (change["event"], change["log_level"], change["by"]) == ("log_level_changed", "DEBUG", "ada")
+    assert change["until"].startswith("2096-")
+    assert told(capsys) == ["fine", "plain", "odd", "bad"]
+    level.heed(encode(Change("ERROR", "ada", LATER)))
+    assert told(capsys) == ["log_level_changed", "bad"]
+    level.heed(encode(Change("ERROR", "ada", LATER)))
+    assert told(capsys) == ["bad"]
+    level.heed(None)
+    assert told(capsys) == ["log_level_changed", "plain", "odd", "bad"]
+
+
+def test_without_redis_it_lasts_until_its_time_and_no_longer(
+    level: LevelInForce, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    level.heed(encode(Change("DEBUG", "ada", now + 60)))
+    level.nothing_heard()
+    assert told(capsys) == ["log_level_changed", "fine", "plain", "odd", "bad"]
+    monkeypatch.setattr(time, "time", lambda: now + 61)
+    level.nothing_heard()
+    assert told(capsys) == ["log_level_changed", "plain", "odd", "bad"]
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [None, b"", b"garbage", b"[]", b"{}", b'{"level":"LOUD","by":"x","until":4e9}', encode(Change("DEBUG", "x", 5.0)),
+     b'{"level":"DEBUG","by":"x","until":"soon"}', b'{"level":["DEBUG"],"by":"x","until":4e9}'],
+)  # fmt: skip
+def test_what_is_not_a_level_or_is_over_counts_as_none(stored: bytes | None) -> None:
+    assert decode(stored) is None
+
+
+async def test_api_and_beat_follow_the_command_and_go_back(settings: Settings) -> None:
+    environment = {
+        "DATABASE_URL": str(settings.database_url),
+        "REDIS_URL": str(settings.redis_url),
+        "REDIS_KEY_PREFIX": settings.redis_key_prefix,
+        "SECRET_KEY": settings.secret_key.get_secret_value(),
+        "PORT": "0",
+    }
+
+    async def command(*arguments: str) -> tuple[int, str]:
+        async with running(["app.cli", "log-level", *arguments], environment) as process:
+            return await process.exit_code(), process.lines[-1]
+
+    async with running(["app.cli", "serve"], environment) as api, running(["app.cli", "beat"], environment) as beat:
+        await api.event("started")
+        assert await command() == (0, "INFO, as LOG_LEVEL says")
+        code, said = await command("debug", "--minutes", "2", "--by", "ada")
+        assert (code, said[:12], said[-6:]) == (0, "DEBUG until ", "by ada")
+        for process in (api, beat):
+            await process.event("log_level_changed", log_level="DEBUG", by="ada")
+        assert await command("--back") == (0, "INFO, as LOG_LEVEL says")
+        for process in (api, beat):
+            await process.event("log_level_changed", log_level="INFO")
+    assert (await command("loud"))[0] == 2
+    environment["REDIS_URL"] = "redis://127.0.0.1:1/0"
+    assert (await command("DEBUG"))[0] == 1
+
+
+async def test_it_ends_in_redis_too(settings: Settings) -> None:
+    environment = {"REDIS_URL": str(settings.redis_url), "REDIS_KEY_PREFIX": settings.redis_key_prefix}
+    async with running(["app.cli", "log-level", "DEBUG", "--minutes", "3"], environment) as process:
+        assert await process.exit_code() == 0
+    broker = Broker(settings)
+    assert 0 < broker._redis.ttl(f"{settings.redis_key_prefix}log-level") <= 180
+    broker.close()
