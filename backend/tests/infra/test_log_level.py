@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from typing import Any
 
 import pytest
 import structlog
+from typer.testing import CliRunner
 
-from app.infra import logging
+from app.cli import main
+from app.infra import log_level, logging
 from app.infra.broker import Broker
 from app.infra.log_level import Change, LevelInForce, decode, encode
 from app.infra.settings import Settings
@@ -71,8 +74,8 @@ def test_what_is_not_a_level_or_is_over_counts_as_none(stored: bytes | None) -> 
     assert decode(stored) is None
 
 
-async def test_api_and_beat_follow_the_command_and_go_back(settings: Settings) -> None:
-    environment = {
+def environment(settings: Settings) -> dict[str, str]:
+    return {
         "DATABASE_URL": str(settings.database_url),
         "REDIS_URL": str(settings.redis_url),
         "REDIS_KEY_PREFIX": settings.redis_key_prefix,
@@ -80,29 +83,35 @@ async def test_api_and_beat_follow_the_command_and_go_back(settings: Settings) -
         "PORT": "0",
     }
 
-    async def command(*arguments: str) -> tuple[int, str]:
-        async with running(["app.cli", "log-level", *arguments], environment) as process:
-            return await process.exit_code(), process.lines[-1]
 
-    async with running(["app.cli", "serve"], environment) as api, running(["app.cli", "beat"], environment) as beat:
+def command(given: dict[str, str], *arguments: str) -> tuple[int, str]:
+    done = CliRunner(env=given).invoke(main, ["log-level", *arguments])
+    return done.exit_code, done.output.strip()
+
+
+async def test_api_and_beat_follow_the_command_and_go_back(settings: Settings) -> None:
+    given = environment(settings)
+    async with running(["app.cli", "serve"], given) as api, running(["app.cli", "beat"], given) as beat:
         await api.event("started")
-        assert await command() == (0, "INFO, as LOG_LEVEL says")
-        code, said = await command("debug", "--minutes", "2", "--by", "ada")
+        code, said = await asyncio.to_thread(command, given, "debug", "--minutes", "2", "--by", "ada")
         assert (code, said[:12], said[-6:]) == (0, "DEBUG until ", "by ada")
         for process in (api, beat):
             await process.event("log_level_changed", log_level="DEBUG", by="ada")
-        assert await command("--back") == (0, "INFO, as LOG_LEVEL says")
+        assert await asyncio.to_thread(command, given, "--back") == (0, "INFO, as LOG_LEVEL says")
         for process in (api, beat):
             await process.event("log_level_changed", log_level="INFO")
-    assert (await command("loud"))[0] == 2
-    environment["REDIS_URL"] = "redis://127.0.0.1:1/0"
-    assert (await command("DEBUG"))[0] == 1
 
 
-async def test_it_ends_in_redis_too(settings: Settings) -> None:
-    environment = {"REDIS_URL": str(settings.redis_url), "REDIS_KEY_PREFIX": settings.redis_key_prefix}
-    async with running(["app.cli", "log-level", "DEBUG", "--minutes", "3"], environment) as process:
-        assert await process.exit_code() == 0
+def test_redis_forgets_it_in_time(settings: Settings) -> None:
+    given = environment(settings)
+    assert command(given) == (0, "INFO, as LOG_LEVEL says")
+    assert command(given, "DEBUG", "--minutes", "3")[0] == 0
     broker = Broker(settings)
-    assert 0 < broker._redis.ttl(f"{settings.redis_key_prefix}log-level") <= 180
+    assert 0 < broker._redis.ttl(log_level.key(settings)) <= 180
     broker.close()
+
+
+def test_a_level_that_there_is_not_is_refused_and_so_is_one_that_nobody_hears(settings: Settings) -> None:
+    given = environment(settings)
+    assert command(given, "loud") == (2, "log-level: the levels are DEBUG, INFO, WARNING, ERROR")
+    assert command({**given, "REDIS_URL": "redis://127.0.0.1:1/0"}, "DEBUG")[0] == 1
