@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
+
 from app.models.change import Xid8
-from sqlalchemy.dialects import postgresql
 
 revision = "0001"
 down_revision = None
