@@ -172,6 +172,7 @@ async def worker_stopped(trial: Trial) -> None:
             worker.terminate()
             trial.check(await worker.ended() == 0, f"exit code other than 0: {worker.log[-1500:]}")
             ends.append(now() - moment)
+            trial.check("Error in timer" not in worker.log, f"a duty failed while it stopped: {worker.log[-1500:]}")
             await world.sink.began(long, 1, times=2)
             elsewhere.append(await world.one(_GIVEN_BACK, long))
             world.sink.release()
