@@ -79,6 +79,7 @@ def write(trial: Trial, command: str) -> None:
             for one in (*trial.failures[:2], *trial.exceeded, *trial.notes)
         ],
         "seconds": round(trial.seconds),
+        "load": round(trial.load, 1),
         "commit": _commit(),
         "at": f"{utc_now():%Y-%m-%d %H:%M}",
         "command": command,
@@ -101,14 +102,17 @@ def _page(results: dict[str, Any]) -> str:
         times = "<br>".join(got["times"])
         result = "<br>".join([f"**{got['verdict']}**", *got["notes"]])
         lines.append(f"| {name} | {one.fault} | {one.criterion} | {full} | {got['failures']} | {times} | {result} |")
-    runs = ["| Row | When (UTC) | Commit | Command | Took |", "|---|---|---|---|---|"]
+    runs = ["| Row | When (UTC) | Commit | Command | Took | Load before |", "|---|---|---|---|---|---|"]
     runs += [
-        f"| {name} | {got['at']} | `{got['commit']}` | `{got['command']}` | {got['seconds']} s |"
+        f"| {name} | {got['at']} | `{got['commit']}` | `{got['command']}` | {got['seconds']} s | {got.get('load', '')} |"
         for name, got in results.items()
     ]
     machine = (
         f"Machine: {os.cpu_count()} CPUs, {platform.system()} {platform.machine()}, Python {platform.python_version()}."
     )
     marked = f"{_MARK}{json.dumps(results)} -->"
-    note = "`+` after a commit: with changes that were not committed yet."
+    note = (
+        "`+` after a commit: with changes that were not committed yet. Load: how many processes wanted a CPU in the minute "
+        "before, on average; above the number of CPUs the times are those of a machine that is busy with other things."
+    )
     return "\n\n".join([_HEAD.rstrip(), "\n".join(lines), "## Runs", machine, "\n".join(runs), note, marked]) + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -67,6 +68,8 @@ class Trial:
         self.measures: dict[str, Measure] = {}
         self.notes: list[str] = []
         self.seconds = 0.0
+        self.load = os.getloadavg()[0]
+        """What the machine was busy with already: processes that wanted a CPU, over the minute before."""
         self._admin_url = admin_url
         self._say = say
 
