@@ -3,59 +3,69 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
     from app.infra.settings import Settings
-    from app.recovery.vault import Manifest, Proof
 
 backup = typer.Typer(help="Backups of the database and the stored files at BACKUP_URL.", no_args_is_help=True)
 
 Name = Annotated[str | None, typer.Argument(help="The backup's name; the newest without one.")]
-T = TypeVar("T")
 _MEGABYTE = 1_000_000
 
 
 @backup.command()
 def create() -> None:
     """Make a backup of this moment while everything runs; prints its name."""
-    from app.recovery import service
 
-    made = _do(lambda settings: service.create(settings, _tell))
-    _say(f"{sum(made.rows.values())} rows, {made.files} files, {made.size / _MEGABYTE:.1f} MB in {made.seconds:.1f} s")
-    if made.lost:
-        _say(f"{len(made.lost)} stored files are gone or damaged, and not in it: {', '.join(made.lost[:5])}")
-    sys.stdout.write(f"{made.name}\n")
+    async def work(settings: Settings) -> None:
+        from app.recovery import service
+
+        made = await service.create(settings, _tell)
+        rows = sum(made.rows.values())
+        _say(f"{rows} rows, {made.files} files, {made.size / _MEGABYTE:.1f} MB in {made.seconds:.1f} s")
+        if made.lost:
+            _say(f"{len(made.lost)} stored files are gone or damaged, and not in it: {', '.join(made.lost[:5])}")
+        sys.stdout.write(f"{made.name}\n")
+
+    _do(work)
 
 
 @backup.command("list")
 def list_backups() -> None:
     """List the backups, newest first: name, time, size, files, release, and the proof."""
-    from app.recovery.vault import Vault
 
-    async def rows(settings: Settings) -> list[tuple[Manifest, Proof | None]]:
+    async def work(settings: Settings) -> None:
+        from app.recovery.vault import Vault
+
         vault = Vault(settings)
-        return [(one, await vault.proof(one.name)) for one in await vault.manifests()]
+        for one in await vault.manifests():
+            proof = await vault.proof(one.name)
+            proven = f"restored in {proof.restore_seconds:.1f} s on {proof.at:%Y-%m-%d}" if proof else "not proven"
+            size = f"{one.size / _MEGABYTE:.1f} MB"
+            sys.stdout.write(
+                f"{one.name}  {one.taken_at:%Y-%m-%d %H:%M}  {size:>12}  {one.files:>8} files  {one.release}  {proven}\n"
+            )
 
-    for one, proof in _do(rows):
-        proven = f"restored in {proof.restore_seconds:.1f} s on {proof.at:%Y-%m-%d}" if proof else "not proven"
-        size = f"{one.size / _MEGABYTE:.1f} MB"
-        sys.stdout.write(
-            f"{one.name}  {one.taken_at:%Y-%m-%d %H:%M}  {size:>12}  {one.files:>8} files  {one.release}  {proven}\n"
-        )
+    _do(work)
 
 
 @backup.command()
 def verify(name: Name = None) -> None:
     """Restore a backup into a scratch database, compare everything, and note the time that it took."""
-    from app.recovery import service
 
-    manifest, proof = _do(lambda settings: service.verify(settings, name, _tell))
-    sys.stdout.write(f"{manifest.name} is whole: restored in {proof.restore_seconds:.1f} s\n")
+    async def work(settings: Settings) -> None:
+        from app.recovery import service
+
+        manifest, proof = await service.verify(settings, name, _tell)
+        sys.stdout.write(f"{manifest.name} is whole: restored in {proof.restore_seconds:.1f} s\n")
+
+    _do(work)
 
 
 @backup.command()
@@ -65,10 +75,14 @@ def restore(
     replace: Annotated[bool, typer.Option("--replace", help="Delete what is in the database now.")] = False,
 ) -> None:
     """Put a backup in place of the database, and its files where they were. Stop api, workers and beats first."""
-    from app.recovery import service
 
-    manifest = _do(lambda settings: service.restore(settings, name, _tell, replace=replace))
-    sys.stdout.write(f"{manifest.name} of {manifest.taken_at:%Y-%m-%d %H:%M} is back: now run taskapi migrate\n")
+    async def work(settings: Settings) -> None:
+        from app.recovery import service
+
+        manifest = await service.restore(settings, name, _tell, replace=replace)
+        sys.stdout.write(f"{manifest.name} of {manifest.taken_at:%Y-%m-%d %H:%M} is back: now run taskapi migrate\n")
+
+    _do(work)
 
 
 @backup.command()
@@ -78,17 +92,19 @@ def prune(
     days: Annotated[int | None, typer.Option(min=0, help="Younger ones stay; BACKUP_KEEP_DAYS without it.")] = None,
 ) -> None:
     """Delete old backups, but never the newest one that was proven; prints the names."""
-    from app.recovery import service
 
-    def work(settings: Settings) -> Awaitable[list[str]]:
+    async def work(settings: Settings) -> None:
+        from app.recovery import service
+
         newest = settings.backup_keep if keep is None else keep
-        return service.prune(settings, newest, settings.backup_keep_days if days is None else days)
+        gone = await service.prune(settings, newest, settings.backup_keep_days if days is None else days)
+        sys.stdout.writelines(f"{name}\n" for name in gone)
 
-    sys.stdout.writelines(f"{name}\n" for name in _do(work))
+    _do(work)
 
 
-def _do(work: Callable[[Settings], Awaitable[T]]) -> T:
-    """Exits 1 with one line when it cannot be done."""
+def _do(work: Callable[[Settings], Coroutine[Any, Any, None]]) -> NoReturn:
+    """Ends the process: with 1 and one line when it cannot be done."""
     from asyncpg import PostgresError
     from obstore.exceptions import BaseError
 
@@ -98,15 +114,16 @@ def _do(work: Callable[[Settings], Awaitable[T]]) -> T:
 
     settings = read_settings()
     logging.configure("ERROR", settings.log_format)  # the command tells the rest itself
-
-    async def run() -> T:
-        return await work(settings)
-
+    code = 0
     try:
-        return asyncio.run(run())
+        asyncio.run(work(settings))
     except (BackupError, BaseError, PostgresError, OSError) as error:
         _say(str(error).splitlines()[0] if str(error) else type(error).__name__)
-        raise typer.Exit(1) from None
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # At once: threads of obstore that are not done with the loop's objects abort an interpreter that takes its time.
+    os._exit(code)
 
 
 async def _tell(current: int, total: int | None, what: str) -> None:

@@ -42,6 +42,9 @@ class Bucket(BaseHTTPRequestHandler):
                     self.objects.pop(one, None)
                 done = "".join(f"<Deleted><Key>{one}</Key></Deleted>" for one in wanted)
                 self.say(200, f"<DeleteResult>{done}</DeleteResult>".encode())
+            case "PUT" if "partNumber" not in query:
+                self.objects[key] = body
+                self.say(200)
             case "PUT":
                 self.parts[key][int(query["partNumber"])] = body
                 self.say(200)
@@ -51,6 +54,8 @@ class Bucket(BaseHTTPRequestHandler):
             case "DELETE":
                 del self.parts[key]
                 self.say(204)
+            case _ if query.get("delimiter") == "/":
+                self.say(200, self.folders(query.get("prefix", "")))
             case _ if "list-type" in query:
                 self.say(200, self.listed(query.get("prefix", "")))
             case _ if key not in self.objects:
@@ -68,6 +73,11 @@ class Bucket(BaseHTTPRequestHandler):
             if key.startswith(prefix)
         )
         return f"<ListBucketResult>{entries}<IsTruncated>false</IsTruncated></ListBucketResult>".encode()
+
+    def folders(self, prefix: str) -> bytes:
+        names = {prefix + key.removeprefix(prefix).split("/")[0] for key in self.objects if key.startswith(prefix)}
+        found = "".join(f"<CommonPrefixes><Prefix>{name}/</Prefix></CommonPrefixes>" for name in sorted(names))
+        return f"<ListBucketResult>{found}<IsTruncated>false</IsTruncated></ListBucketResult>".encode()
 
     def send_object(self, content: bytes) -> None:
         if (wanted := self.headers.get("Range")) is None:

@@ -10,7 +10,7 @@ import asyncpg
 import httpx2
 import pytest
 from fastapi import FastAPI
-from pydantic import PostgresDsn, SecretStr
+from pydantic import AnyUrl, PostgresDsn, SecretStr
 
 from app.changes.reader import read_feed, snapshot
 from app.infra.database import Database
@@ -20,6 +20,8 @@ from app.recovery import service
 from app.recovery.errors import BackupError
 from app.recovery.vault import Proof, Vault
 from tests.conftest import PASSWORD, Account
+from tests.infra.test_storage import Bucket, bucket  # noqa: F401  a fixture
+from tests.processes import running
 from tests.recovery.conftest import FILES, rows_of
 
 
@@ -290,3 +292,38 @@ async def test_a_client_that_is_missing_or_too_old_is_named(monkeypatch: pytest.
 async def test_without_a_place_nothing_is_done(settings: Settings) -> None:
     with pytest.raises(BackupError, match="BACKUP_URL is not set"):
         await service.create(settings.model_copy(update={"backup_url": None}), untold)
+
+
+async def test_a_bucket_does_as_well_as_a_folder(settings: Settings, lived_in: list[str], bucket: type[Bucket]) -> None:  # noqa: F811
+    there = settings.model_copy(update={"backup_url": AnyUrl("s3://bucket/our/backups")})
+    first = await service.create(there, untold)
+    second = await service.create(there, untold)
+    await service.verify(there, None, untold)
+    assert await service.prune(there, keep=1, days=0) == [first.name]
+    assert {key.split("/")[2] for key in bucket.objects} == {second.name, second.pool}
+
+
+async def test_the_command_makes_lists_and_proves_and_ends_in_order(
+    settings: Settings, lived_in: list[str], database_url: str
+) -> None:
+    key = settings.backup_key
+    assert key is not None
+    environment = {
+        "DATABASE_URL": database_url,
+        "STORAGE_DIR": settings.storage_dir,
+        "BACKUP_URL": str(settings.backup_url),
+        "BACKUP_KEY": key.get_secret_value(),
+    }
+
+    async def said(*arguments: str, code: int = 0) -> list[str]:
+        async with running(["app.cli", "backup", *arguments], environment) as process:
+            assert await process.exit_code() == code, process.lines
+            return process.lines
+
+    name = (await said("create"))[-1]
+    assert "restored in" in (await said("verify", name))[-1]
+    (line,) = await said("list")
+    assert line.startswith(name)
+    assert "3 files" in line
+    assert "connections of the service are open" in (await said("restore", "--replace", code=1))[-1]
+    assert "There is no backup nothing" in (await said("verify", "nothing", code=1))[-1]
