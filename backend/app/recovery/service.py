@@ -125,6 +125,7 @@ async def verify(settings: Settings, name: str | None, tell: Tell) -> tuple[Mani
     manifest = await vault.manifest(name)
     server_url = str(settings.backup_scratch_url or settings.direct_url)
     began = time.monotonic()
+    await _check_contents(vault, manifest)
     async with repository.scratch(server_url, f"taskapi_verify_{secrets.token_hex(4)}") as url:
         await _load(vault, manifest, url, progress)
         lost = await _compare_files(vault, manifest, progress)
@@ -148,7 +149,7 @@ async def restore(settings: Settings, name: str | None, tell: Tell, *, replace: 
     """Puts a backup (the newest, without a name) in place of the present database, and its files where they were.
 
     All processes must be stopped. Everybody signs in again, and jobs that had not ended at its moment run again.
-    Raises BackupError, with nothing changed before the old database is emptied.
+    Raises BackupError; what is there stays until the backup was read whole.
     """
     vault, storage, progress = Vault(settings), Storage(settings), Progress(tell)
     manifest = await vault.manifest(name)
@@ -158,6 +159,7 @@ async def restore(settings: Settings, name: str | None, tell: Tell, *, replace: 
             f"{manifest.name} was made by release {manifest.release}, which is newer: restore it with that"
         )
     programs.find("pg_restore", manifest.server)
+    await _check_contents(vault, manifest)
     async with repository.connected(settings.direct_url) as connection:
         await repository.take_turn(connection)
         await repository.empty(connection, replace=replace)
@@ -202,6 +204,13 @@ async def _delete_files(vault: Vault, staying: list[Manifest]) -> None:
         if pool == vault.pool or not owners:
             used = {f"{pool}/{file.key}" for one in owners async for file in vault.listed(one.name)}
             await vault.delete(await vault.kept(pool) - used)
+
+
+async def _check_contents(vault: Vault, manifest: Manifest) -> None:
+    """Raises BackupError where the dump or the list of files is not what was written."""
+    for name, written in (("database.dump", manifest.dump), ("files", manifest.listing)):
+        if await content_of(vault.open(f"{manifest.name}/{name}")) != written:
+            raise BackupError(f"{manifest.name}/{name} is damaged")
 
 
 async def _load(vault: Vault, manifest: Manifest, url: str, progress: Progress) -> None:

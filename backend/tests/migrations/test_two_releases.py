@@ -17,6 +17,7 @@ from app.infra.database import Database
 from app.infra.settings import Settings
 from tests.migrations.releases import BACK, EXPAND, Release
 from tests.migrations.test_migrations import address
+from tests.processes import running
 
 
 @pytest.fixture
@@ -153,3 +154,15 @@ def test_the_sql_is_the_same_as_what_is_run_and_needs_no_database(
     assert "CREATE INDEX CONCURRENTLY ix_labels_icon" in printed
     assert f"SET version_num='{new}'" in printed
     assert f"COMMENT ON TABLE alembic_version IS '{newer.base}'" in printed
+
+
+@pytest.mark.parametrize("role", ["worker", "beat"])
+async def test_a_worker_and_a_beat_wait_for_their_schema_and_give_up_with_one_line(
+    empty_database_url: str, role: str
+) -> None:
+    environment = {"DATABASE_URL": empty_database_url, "STARTUP_TIMEOUT": "1"}
+    async with running(["app.cli", role], environment) as process:
+        assert await process.exit_code() == 3
+        assert process.lines == [
+            f"{role}: not started: the schema is at nothing, this release needs {migrations.head()}: run taskapi migrate"
+        ]

@@ -150,12 +150,22 @@ async def test_a_damaged_file_is_found(settings: Settings, lived_in: list[str], 
         await service.verify(settings, None, untold)
 
 
-async def test_a_dump_that_is_cut_short_is_found(settings: Settings, lived_in: list[str], tmp_path: Path) -> None:
-    await service.create(settings, untold)
+async def test_a_damaged_dump_is_found_before_anything_is_replaced(
+    settings: Settings, app: FastAPI, lived_in: list[str], tmp_path: Path, database_url: str
+) -> None:
+    plain = settings.model_copy(update={"backup_key": None})
+    await service.create(plain, untold)
     dump = paths(tmp_path, "*/database.dump")[0]
-    dump.write_bytes(dump.read_bytes()[:-1000])
-    with pytest.raises(BackupError, match=r"database.dump cannot be opened|pg_restore failed"):
-        await service.verify(settings, None, untold)
+    content = bytearray(dump.read_bytes())
+    content[len(content) // 2] ^= 1
+    dump.write_bytes(content)
+    with pytest.raises(BackupError, match=r"database.dump is damaged"):
+        await service.verify(plain, None, untold)
+    await app.state.lifecycle.stop()
+    before = await rows_of(database_url)
+    with pytest.raises(BackupError, match=r"database.dump is damaged"):
+        await service.restore(plain, None, untold, replace=True)
+    assert await rows_of(database_url) == before
 
 
 DAMAGES = {
