@@ -27,7 +27,7 @@ async def test_a_job_makes_a_backup_and_another_proves_it_where_operators_look(
     assert f'"files": {len(FILES)}' in rows[0]["result"]
     assert "stored files" in rows[0]["progress"]
 
-    metrics = Metrics()
+    metrics = Metrics(settings)
     health = HealthService(settings, database=database, metrics=metrics)
     await health.check_now()
     await health.stop()
