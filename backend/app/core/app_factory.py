@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import sys
 from contextlib import asynccontextmanager
@@ -25,7 +26,7 @@ from app.health import router as health
 from app.health.figures import Figures
 from app.health.service import HealthService
 from app.identity.parts import make_identity
-from app.infra import logging
+from app.infra import logging, tracing
 from app.infra.broker import Broker
 from app.infra.database import Database
 from app.infra.metrics import Metrics
@@ -164,12 +165,14 @@ def _wrap(app: FastAPI, settings: Settings) -> None:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Starts in the background, because the server listens only once this has yielded: the probes answer meanwhile."""
     lifecycle: AppLifecycleManager = app.state.lifecycle
+    tracing.start(app.state.settings, "api")
     lifecycle.begin()
     try:
         yield
     finally:
         await lifecycle.stop()
         app.state.figures.close()
+        await asyncio.to_thread(tracing.stop)
 
 
 def _end_process() -> None:

@@ -5,7 +5,6 @@ It runs on every request, so it is plain ASGI and looks at each header once (doc
 
 from __future__ import annotations
 
-import random
 import re
 import time
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ import structlog
 from starlette.requests import ClientDisconnect, Request
 
 from app.core.exception_handlers import answer
-from app.infra import logging
+from app.infra import logging, tracing
 from app.kit.errors import AppError, BadRequest, PayloadTooLarge, Unavailable, UnsupportedMediaType
 from app.web.problems import render
 
@@ -98,7 +97,7 @@ class HttpMiddleware:
             return
         started = time.perf_counter()
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        request_id, bound = _identify(headers)
+        request_id, bound, parent = _identify(headers)
         token = logging.bind(**bound)
         scope.setdefault("state", {})["request_id"] = request_id
         method, path = scope["method"], scope["path"]
@@ -129,7 +128,10 @@ class HttpMiddleware:
             await response(scope, receive, exchange.send)
         finally:
             self._open -= 1
-            self._record(scope, method, path, exchange.status or CLIENT_CLOSED_REQUEST, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._record(scope, method, path, exchange.status or CLIENT_CLOSED_REQUEST, seconds)
+            if tracing.is_on():
+                _trace(scope, method, exchange.status or CLIENT_CLOSED_REQUEST, seconds, ids=bound, parent=parent)
             logging.unbind(token)
 
     def _extra_headers(self, scope: Scope, request_id: str) -> list[tuple[bytes, bytes]]:
@@ -230,16 +232,33 @@ class _Exchange:
         await self._send(message)
 
 
-def _identify(headers: dict[bytes, bytes]) -> tuple[str, dict[str, str]]:
-    """The request's id, and what its log lines, jobs and changes carry."""
-    trace = _trace_of(headers.get(b"traceparent"))
+def _trace(scope: Scope, method: str, status: int, seconds: float, *, ids: dict[str, str], parent: str | None) -> None:
+    """The request's span. Probes and scrapes are none: they would be most of what is sent."""
+    route = _template_of(scope)
+    if route in PROBES or route == "/metrics":
+        return
+    tracing.record(
+        f"{method} {route}" if route else method,
+        "SERVER",
+        seconds,
+        ids=ids,
+        parent=parent,
+        error=str(status) if status >= 500 else None,  # noqa: PLR2004
+        **{"http.request.method": method, "http.route": route, "http.response.status_code": status},
+        **{"taskapi.request_id": ids["request_id"]},
+    )
+
+
+def _identify(headers: dict[bytes, bytes]) -> tuple[str, dict[str, str], str | None]:
+    """The request's id, what its log lines, jobs and changes carry, and the span that it was called from."""
+    trace, parent = _trace_of(headers.get(b"traceparent"))
     given = headers.get(b"x-request-id")
     request_id = given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else trace
-    return request_id, {"request_id": request_id, "trace_id": trace, "span_id": f"{random.getrandbits(64):016x}"}
+    return request_id, {"request_id": request_id, "trace_id": trace, "span_id": tracing.new_span_id()}, parent
 
 
-def _trace_of(parent: bytes | None) -> str:
-    """The trace id of a valid `traceparent` (W3C Trace Context 3.2.2), else a new one."""
+def _trace_of(parent: bytes | None) -> tuple[str, str | None]:
+    """The trace and span of a valid `traceparent` (W3C Trace Context 3.2.2), else a new trace."""
     if parent is not None:
         found = _TRACEPARENT.fullmatch(parent)
         if found is not None:
@@ -247,8 +266,8 @@ def _trace_of(parent: bytes | None) -> str:
             # A later version may append fields; this one has none, and zeros are no ids.
             valid = version != b"ff" and (rest is None or version != b"00")
             if valid and trace != _NO_TRACE and span != _NO_SPAN:
-                return trace.decode()
-    return f"{random.getrandbits(128):032x}"
+                return trace.decode(), span.decode()
+    return tracing.new_trace_id(), None
 
 
 def _template_of(scope: Scope) -> str | None:

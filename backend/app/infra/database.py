@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session
 
+from app.infra import tracing
 from app.infra.connections import Connections, waiting_at
 from app.kit.errors import Unavailable
 from app.kit.lifecycle import Check
@@ -102,6 +103,9 @@ class Database:
             },
         )
         event.listen(self.engine.sync_engine, "handle_error", _give_up_if_silent)
+        self._traced = settings.otel_exporter_otlp_endpoint is not None
+        if self._traced:
+            tracing.watch_engine(self.engine.sync_engine)
         self.session_class: type[Session] = type("Session", (Session,), {})
         """The class of this database's own (inner) sessions, for those who listen to their events."""
         self._sessions = async_sessionmaker(
@@ -134,6 +138,8 @@ class Database:
         )
         try:
             await _json_codecs(connection)
+            if self._traced:
+                tracing.watch_connection(connection)
         except BaseException:
             connection.terminate()
             raise

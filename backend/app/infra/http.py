@@ -19,7 +19,7 @@ import httpcore2
 import psutil
 
 from app import SERVICE_NAME, __version__
-from app.infra import logging
+from app.infra import logging, tracing
 from app.infra.circuits import Circuits
 
 if TYPE_CHECKING:
@@ -143,9 +143,12 @@ class HttpClient:
         if seconds := await self._circuits.wait(target.name):
             raise CircuitOpen(seconds)
         try:
-            async with asyncio.timeout(self._settings.outgoing_timeout):
-                addresses = await self._resolve(target)
-                answer = await self._send(method, target, addresses, headers or {}, body)
+            where = {"server.address": target.host, "server.port": target.port, "http.request.method": method}
+            with tracing.span(method, "CLIENT", **where) as told:
+                async with asyncio.timeout(self._settings.outgoing_timeout):
+                    addresses = await self._resolve(target)
+                    answer = await self._send(method, target, addresses, headers or {}, body)
+                told["http.response.status_code"] = answer.status
         except (Unreachable, TimeoutError) as error:
             await self._circuits.failed(target.name)
             if isinstance(error, Unreachable):

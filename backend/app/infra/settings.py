@@ -113,6 +113,14 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The lowest level logged.")
     log_format: Literal["json", "console"] = Field("json", description="One JSON object a line, or coloured text.")
 
+    # Traces
+    otel_exporter_otlp_endpoint: str | None = Field(
+        None,
+        description="Where an OpenTelemetry collector takes spans by HTTP (`http://otel_collector:4318`); without one, none "
+        "are made. The exporter's other variables (`OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_EXPORTER_OTLP_CERTIFICATE`) count too.",
+    )
+    otel_traces_sampler_arg: float = Field(1.0, ge=0, le=1, description="The share of traces that are sent.")
+
     # Sign-in
     access_token_seconds: int = Field(900, ge=60, le=3600, description="Life of an access token.")
     refresh_token_days: int = Field(30, ge=1, description="Life of a sign-in since its last use.")

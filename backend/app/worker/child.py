@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
-import secrets
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from app.infra import logging
+from app.infra import logging, tracing
 from app.infra.broker import Broker
 from app.infra.database import Database
 from app.infra.settings import Settings
@@ -50,6 +49,7 @@ class Child:
         self._line = Line(settings, "worker", enable_sort="off")
         self._heartbeat = Heartbeat(settings, release_at)
         self._broker = Broker(settings)
+        tracing.start(settings, "worker")
         self._database: Database | None = None
 
     def run_next(self, queue: str) -> bool:
@@ -68,6 +68,7 @@ class Child:
             self._loop.run_until_complete(self._relay.stop())
             self._loop.run_until_complete(self._database.stop())
         self._broker.close()
+        tracing.stop()
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
 
@@ -85,8 +86,11 @@ class Child:
             self._tell("surplus", queue=queue)
             return False
         bound = logging.bind(job_id=str(attempt.id), kind=attempt.kind.kind, **_trace(attempt.traceparent))
+        about = {"taskapi.job.id": str(attempt.id), "taskapi.job.attempt": attempt.number, "taskapi.queue": queue}
         try:
-            await self._run(attempt, database)
+            with tracing.span(f"job {attempt.kind.kind}", "CONSUMER", **about) as told:
+                state = await self._run(attempt, database)
+                told |= {"taskapi.job.state": state, "error": state if state == "discarded" else None}
         finally:
             logging.unbind(bound)
         return True
@@ -141,7 +145,8 @@ class Child:
             has_deadline=has_deadline,
         )
 
-    async def _run(self, attempt: Attempt, database: Database) -> None:
+    async def _run(self, attempt: Attempt, database: Database) -> str | None:
+        """The job's new state; None when that is not this attempt's to say."""
         job = RunningJob(attempt, database, self._settings, database.fetch)
         self._heartbeat.attempt = attempt
         try:
@@ -149,7 +154,7 @@ class Child:
         except Exception:
             # The database did not take the end of it: the lease runs out, and there is another attempt.
             log.exception("job_end_not_written")
-            return
+            return None
         finally:
             self._heartbeat.attempt = None
         seconds = round(time.monotonic() - attempt.started, 3)
@@ -158,6 +163,7 @@ class Child:
             log.warning("lease_lost", attempt=attempt.number)
         else:
             log.info("job_ended", state=state, attempt=attempt.number, seconds=seconds)
+        return state
 
     async def _perform(self, attempt: Attempt, job: RunningJob) -> str | None:
         """Runs the handler to its end, whichever; returns the job's new state, None when it is not ours any more."""
@@ -189,7 +195,11 @@ class Child:
 
 def _trace(traceparent: str | None) -> dict[str, str]:
     """The enqueuer's trace, continued by a span of this attempt (W3C Trace Context 3.2)."""
-    return {} if traceparent is None else {"trace_id": traceparent.split("-")[1], "span_id": secrets.token_hex(8)}
+    if traceparent is None:  # made by the clock, say
+        return {"trace_id": tracing.new_trace_id()} if tracing.is_on() else {}
+    _, trace_id, span_id, _ = traceparent.split("-", 3)
+    # Where spans are sent, the attempt's own begins below the enqueuer's; otherwise it has an id all the same.
+    return {"trace_id": trace_id, "span_id": span_id if tracing.is_on() else tracing.new_span_id()}
 
 
 async def _call(function: kinds.Handler, job: RunningJob, args: kinds.JobArgs) -> Any:
