@@ -18,6 +18,7 @@ from sqlalchemy import text
 from app.infra.broker import Broker
 from app.infra.database import Database
 from app.infra.settings import Settings
+from app.infra.work import Work
 from app.worker import Relay, enqueue
 from bench import rows
 from bench.job_kinds import COUNT, LATENCIES, CountArgs, connection
@@ -107,13 +108,14 @@ async def run(database_url: str, redis_url: str, load: Load, say: Callable[[str]
 
 @contextlib.asynccontextmanager
 async def _producer(settings: Settings) -> AsyncIterator[tuple[Database, Callable[[float | None], Awaitable[None]]]]:
-    """As the api does it: a transaction for each job, the message after its commit."""
+    """As the api does it for a request that writes nothing but a job: one statement, the message after its commit."""
     database, broker = Database(settings), Broker(settings)
     relay = Relay(database, broker)
 
     async def produce(sent: float | None) -> None:
-        async with database.transaction() as session:
-            await enqueue(session, CountArgs(sent=sent))
+        work = Work(database)
+        await enqueue(work, CountArgs(sent=sent))
+        await work.end(commit=True)
 
     await database.start()
     await relay.start()

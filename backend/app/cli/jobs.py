@@ -92,7 +92,7 @@ def enqueue(
         _fail(f"args: {'/'.join(map(str, first['loc'])) or 'JSON'}: {first['msg']}")
 
     async def work(work: Work) -> Any:
-        return (await enqueue(await work.transaction(), wanted, unique_key=unique_key)).id
+        return (await enqueue(work, wanted, unique_key=unique_key)).id
 
     sys.stdout.write(f"{_do(work)}\n")
 

@@ -22,7 +22,7 @@ from app.kit.errors import Unavailable
 from app.kit.lifecycle import Check
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from app.infra.settings import Settings
     from app.infra.statements import Statement
@@ -108,6 +108,9 @@ class Database:
             tracing.watch_engine(self.engine.sync_engine)
         self.session_class: type[Session] = type("Session", (Session,), {})
         """The class of this database's own (inner) sessions, for those who listen to their events."""
+        self.listeners: list[Callable[[dict[Any, Any]], None]] = []
+        """Called after each commit with the `info` of its session, or of its `Work` where that had none."""
+        event.listen(self.session_class, "after_commit", self._committed)
         self._sessions = async_sessionmaker(
             self.engine, expire_on_commit=False, autoflush=False, sync_session_class=self.session_class
         )
@@ -147,6 +150,16 @@ class Database:
 
     def checks(self) -> list[Check]:
         return []
+
+    def tell(self, info: dict[Any, Any]) -> None:
+        """Something with this `info` has committed."""
+        for listener in self.listeners:
+            listener(info)
+
+    def _committed(self, session: Session) -> None:
+        # A savepoint's release is announced as a commit too.
+        if session.info and not session.in_nested_transaction():
+            self.tell(session.info)
 
     def session(self) -> AsyncSession:
         """A session on the transaction pool; it takes a connection at its first statement. The caller commits."""

@@ -23,11 +23,17 @@ class Work:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._session: AsyncSession | None = None
+        self._info: dict[Any, Any] = {}
 
     @property
     def open(self) -> bool:
         """Whether there is a transaction that has not ended."""
         return self._session is not None
+
+    @property
+    def info(self) -> dict[Any, Any]:
+        """What `Database.listeners` are told once it has committed."""
+        return self._info if self._session is None else self._session.info
 
     async def transaction(self) -> AsyncSession:
         if self._session is None:
@@ -45,3 +51,5 @@ class Work:
             async with session:
                 if commit:
                     await session.commit()
+        if commit and self._info:
+            self._database.tell(self._info)

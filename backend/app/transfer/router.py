@@ -20,7 +20,7 @@ from app.transfer.parsing.text import HEAD
 from app.transfer.readers.csv_columns import parse_mapping
 from app.transfer.schemas import ImportForm, WorkspaceExport
 from app.web.routing import Route, no_deadline
-from app.web.session import DatabaseDep, SessionDep
+from app.web.session import DatabaseDep, SessionDep, WorkDep
 from app.worker import enqueue
 
 router = APIRouter(prefix="/tasks", tags=["import and export"], route_class=Route)
@@ -90,10 +90,10 @@ async def export_tasks(
 
 
 @router.post("/export", status_code=202, response_model=JobOut, summary="Export a workspace with its files")
-async def export_workspace(caller: CurrentCaller, body: WorkspaceExport, session: SessionDep) -> Response:
+async def export_workspace(caller: CurrentCaller, body: WorkspaceExport, work: WorkDep) -> Response:
     """A zip file: `tasks.json`, which import takes back, and the attachments under `files/<key of the task>`.
 
     Answers with the job; its result is the file.
     """
     workspace_id = caller.scope.target(body.workspace_id, "viewer")
-    return accepted(await enqueue(session, ExportArgs(), workspace_id=workspace_id, created_by=caller.user_id))
+    return accepted(await enqueue(work, ExportArgs(), workspace_id=workspace_id, created_by=caller.user_id))

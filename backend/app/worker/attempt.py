@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from pydantic_core import to_json
@@ -61,6 +62,8 @@ class Attempt:
     started: float = field(default_factory=time.monotonic)
     stop: Stop | None = None
     task: asyncio.Task[Any] | None = None
+    following: tuple[float, Mapping[str, Any]] | None = None
+    """What the statement that ended this attempt claimed, all NULL where there was nothing, and when it was sent."""
 
     def held(self, **params: Any) -> dict[str, Any]:
         """Parameters of a statement that counts only while this attempt holds its lease."""
@@ -84,11 +87,25 @@ class Attempt:
         }
         return to_json([entry]).decode()
 
-    async def complete(self, fetch: Fetch, result: dict[str, Any] | None) -> str | None:
+    async def complete(
+        self, fetch: Fetch, result: dict[str, Any] | None, claim: Mapping[str, Any] | None = None
+    ) -> str | None:
+        """With the parameters of a `claim`, the job that it found is in `following`."""
         stored = to_json(result)
         if len(stored) > RESULT_MAX_BYTES:
             return await self.fail(fetch, Permanent("result_too_large", f"A result may take {RESULT_MAX_BYTES} bytes"))
-        return await self._finish(fetch, "completed", result=None if result is None else stored.decode())
+        params = {"state": "completed", "result": None if result is None else stored.decode(), "errors": "[]"}
+        if claim is not None:
+            sent = time.monotonic()
+            try:
+                row = (await fetch(repository.FINISH_AND_CLAIM, self.held(**params, **claim)))[0]
+            except Exception as error:
+                if not is_lost_or_busy(error):
+                    raise
+            else:
+                self.following = sent, row
+                return cast("str | None", row["ended"])
+        return await self._end(fetch, repository.FINISH, **params)
 
     async def fail(self, fetch: Fetch, error: Exception) -> str | None:
         """Discards the job, or schedules the next attempt after a random part of its backoff."""

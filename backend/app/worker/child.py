@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
@@ -32,17 +33,33 @@ _SILENCE = 1.0
 the handler that waits for it would keep its job until the kind's timeout."""
 
 
+TURN_SECONDS = 0.05
+"""For so long after a message a process goes on taking jobs of its queue; the next message may be another queue's."""
+
+
 class Child:
     """Made after the fork: one event loop, one heartbeat thread, connections of its own."""
 
     def __init__(
-        self, settings: Settings, worker_id: str, release_at: Callable[[], float | None], tell: Tell = tell_nobody
+        self,
+        settings: Settings,
+        worker_id: str,
+        release_at: Callable[[], float | None],
+        tell: Tell = tell_nobody,
+        turn: float = TURN_SECONDS,
     ) -> None:
         self._settings = settings.model_copy(update={"database_pool_size": 2, "database_session_pool_size": 2})
         self._worker = f"{worker_id}/{os.getpid()}"
-        self._known = kinds.known()
         self._release_at = release_at
         self._tell = tell
+        self._turn = turn
+        self._ends_at = -math.inf
+        self._wanted = {
+            "known": kinds.known(),
+            "workspace_limit": settings.job_workspace_limit,
+            "lease": settings.job_lease_seconds,
+            "worker": self._worker,
+        }
         self._loop = asyncio.new_event_loop()
         # It cannot know how many rows of a queue may be claimed, and guesses few: so it would read and sort the whole
         # backlog at each claim (70 ms with 30,000 rows) instead of taking the first entry of the index (0.5 ms).
@@ -52,8 +69,10 @@ class Child:
         tracing.start(settings, "worker")
         self._database: Database | None = None
 
-    def run_next(self, queue: str) -> bool:
-        """Runs one job of the queue; False when there was none. What a job or the database does never raises."""
+    def run_next(self, queue: str) -> int:
+        """Runs the best jobs of the queue, one after another, for a turn; returns how many. What a job or the database does
+        never raises.
+        """
         return self._loop.run_until_complete(self._run_next(queue))
 
     def release(self) -> None:
@@ -72,28 +91,37 @@ class Child:
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
 
-    async def _run_next(self, queue: str) -> bool:
-        if self._release_at() is not None:
-            return False
+    async def _run_next(self, queue: str) -> int:
+        self._ends_at = time.monotonic() + self._turn
+        self._wanted["queue"] = queue
+        ran = 0
         try:
-            database = await self._connected()
-            attempt = await self._claim(queue)
+            attempt = await self._first()
+            while attempt is not None:
+                ran += 1
+                await self._run(attempt)
+                attempt = await self._next(attempt)
         except Exception as error:  # noqa: BLE001  the reconciler sends a message again once there is a database
             log.warning("claim_failed", queue=queue, reason=f"{type(error).__name__}: {error}")
-            return False
+        return ran
+
+    async def _first(self) -> Attempt | None:
+        if self._release_at() is not None:
+            return None
+        await self._connected()
+        attempt = await self._claim()
         if attempt is None:
-            log.debug("token_surplus", queue=queue)
-            self._tell("surplus", queue=queue)
-            return False
-        bound = logging.bind(job_id=str(attempt.id), kind=attempt.kind.kind, **_trace(attempt.traceparent))
-        about = {"taskapi.job.id": str(attempt.id), "taskapi.job.attempt": attempt.number, "taskapi.queue": queue}
-        try:
-            with tracing.span(f"job {attempt.kind.kind}", "CONSUMER", **about) as told:
-                state = await self._run(attempt, database)
-                told |= {"taskapi.job.state": state, "error": state if state == "discarded" else None}
-        finally:
-            logging.unbind(bound)
-        return True
+            log.debug("token_surplus", queue=self._wanted["queue"])
+            self._tell("surplus", queue=self._wanted["queue"])
+        return attempt
+
+    async def _next(self, before: Attempt) -> Attempt | None:
+        if before.following is not None:
+            return self._begin(*before.following)
+        return await self._claim() if self._goes_on() else None
+
+    def _goes_on(self) -> bool:
+        return time.monotonic() < self._ends_at and self._release_at() is None
 
     async def _connected(self) -> Database:
         if self._database is None:
@@ -108,21 +136,15 @@ class Child:
             self._database = database
         return self._database
 
-    async def _claim(self, queue: str) -> Attempt | None:
+    async def _claim(self) -> Attempt | None:
         sent = time.monotonic()
-        rows = await self._line.fetch(
-            repository.CLAIM,
-            {
-                "queue": queue,
-                "known": self._known,
-                "workspace_limit": self._settings.job_workspace_limit,
-                "lease": self._settings.job_lease_seconds,
-                "worker": self._worker,
-            },
-        )
-        if not rows:
+        rows = await self._line.fetch(repository.CLAIM, self._wanted)
+        return self._begin(sent, rows[0]) if rows else None
+
+    def _begin(self, sent: float, row: Mapping[str, Any]) -> Attempt | None:
+        """The attempt at what was claimed by a statement sent at `sent`."""
+        if row["id"] is None:
             return None
-        row = rows[0]
         kind = kinds.KINDS[row["kind"]]
         latency = row["latency"] if row["attempt"] == 1 else None
         self._tell("began", kind=kind.kind, queue=row["queue"], latency=latency)
@@ -145,8 +167,23 @@ class Child:
             has_deadline=has_deadline,
         )
 
-    async def _run(self, attempt: Attempt, database: Database) -> str | None:
+    async def _run(self, attempt: Attempt) -> None:
+        bound = logging.bind(job_id=str(attempt.id), kind=attempt.kind.kind, **_trace(attempt.traceparent))
+        about = {
+            "taskapi.job.id": str(attempt.id),
+            "taskapi.job.attempt": attempt.number,
+            "taskapi.queue": self._wanted["queue"],
+        }
+        try:
+            with tracing.span(f"job {attempt.kind.kind}", "CONSUMER", **about) as told:
+                state = await self._run_bound(attempt)
+                told |= {"taskapi.job.state": state, "error": state if state == "discarded" else None}
+        finally:
+            logging.unbind(bound)
+
+    async def _run_bound(self, attempt: Attempt) -> str | None:
         """The job's new state; None when that is not this attempt's to say."""
+        database = await self._connected()
         job = RunningJob(attempt, database, self._settings, database.fetch)
         self._heartbeat.attempt = attempt
         try:
@@ -189,7 +226,7 @@ class Child:
                 log.warning("attempt_failed", attempt=attempt.number, exc_info=error)
             return await attempt.fail(fetch, error)
         else:
-            return await attempt.complete(fetch, result)
+            return await attempt.complete(fetch, result, self._wanted if self._goes_on() else None)
         return await attempt.give_up(fetch)
 
 

@@ -10,17 +10,17 @@ from typing import Any
 from uuid import UUID
 
 from pydantic_core import to_json
-from sqlalchemy import case, func, literal, select
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.infra import logging
+from app.infra.statements import Statement
+from app.infra.work import Work
 from app.kit.errors import invalid
 from app.kit.ids import new_id
 from app.models import Job
-from app.models.job import LIVE_STATES
 from app.worker.kinds import JobArgs
-from app.worker.repository import INSERT_CHILDREN
+from app.worker.repository import INSERT, INSERT_CHILDREN, SAME
 
 ARGS_MAX_BYTES = 65_536
 """Bigger things are stored and referenced."""
@@ -28,9 +28,7 @@ CHILD_PRIORITY = 2
 """How much later than its kind's single jobs a child is taken: many children do not hold those up."""
 _CHUNK = 1000
 TOKENS = "taskapi.tokens"
-"""Where a session keeps, by queue, how many jobs it enqueued; `Relay` reads it after the commit."""
-
-_live = Job.state.in_(LIVE_STATES)
+"""Where a unit of work keeps, by queue, how many jobs it enqueued; `Relay` reads it after the commit."""
 
 
 def _check_size(stored: bytes) -> None:
@@ -54,7 +52,7 @@ def row_of(args: JobArgs) -> dict[str, Any]:
 
 
 async def enqueue(  # noqa: PLR0913  each is a column that a caller may want to set
-    session: AsyncSession,
+    work: AsyncSession | Work,
     args: JobArgs,
     *,
     workspace_id: UUID | None = None,
@@ -68,14 +66,16 @@ async def enqueue(  # noqa: PLR0913  each is a column that a caller may want to 
 ) -> Job:
     """Inserts the job; it runs once the caller's transaction has committed, and never if it does not.
 
-    With a `unique_key` that a live job of the kind has, that job is returned instead. Past `deadline_at` it is
+    A `Work` without a transaction makes that one statement, committed at once: a sixth of the cost, where the job is all
+    that a request writes. With a `unique_key` that a live job of the kind has, that job is returned instead. Past `deadline_at` it is
     discarded, wherever it stands. Without a `traceparent` the job continues the present trace. Raises InvalidInput
     when the args are over 64 kB, ValueError for a kind that is a parent.
     """
     if args.parent:
         raise ValueError(f"{args.kind} is a parent: enqueue_parent")
     values = row_of(args) | {
-        "state": "available",
+        "parent": False,
+        "run_at": run_at,
         "workspace_id": workspace_id,
         "created_by": created_by,
         "unique_key": unique_key,
@@ -85,12 +85,9 @@ async def enqueue(  # noqa: PLR0913  each is a column that a caller may want to 
     }
     if priority is not None:
         values["priority"] = priority
-    if run_at is not None:
-        values["run_at"] = run_at
-        values["state"] = case((literal(run_at) > func.now(), "scheduled"), else_="available")
-    job = await _insert(session, values)
+    job = await _insert(work, values)
     if job.state == "available":
-        announce(session, job.queue)
+        announce(work, job.queue)
     return job
 
 
@@ -119,8 +116,9 @@ async def enqueue_parent(
         "deadline_at": deadline_at,
         "traceparent": logging.traceparent(),
     }
-    values = row_of(args) | shared | {"state": "running", "unique_key": unique_key}
-    parent = await _insert(session, values | {"started_at": func.now(), "lease_until": func.now()})
+    own = {"parent": True, "run_at": None, "parent_id": None, "unique_key": unique_key}
+    values = row_of(args) | shared | own
+    parent = await _insert(session, values)
     if parent.id != values["id"]:
         return parent
     remaining: Iterator[JobArgs] = iter(children)
@@ -146,21 +144,23 @@ def _columns_of(children: list[JobArgs]) -> dict[str, list[Any]]:
     }
 
 
-def announce(session: AsyncSession, queue: str, count: int = 1) -> None:
-    """Once this session has committed, the queue gets so many messages more."""
-    session.info.setdefault(TOKENS, Counter())[queue] += count
+def announce(work: AsyncSession | Work, queue: str, count: int = 1) -> None:
+    """Once this has committed, the queue gets so many messages more."""
+    work.info.setdefault(TOKENS, Counter())[queue] += count
 
 
-async def _insert(session: AsyncSession, values: dict[str, Any]) -> Job:
-    statement: Insert = insert(Job).values(values)
-    key = values["unique_key"]
-    if key is None:
-        return (await session.scalars(statement.returning(Job))).one()
-    unless_there = statement.on_conflict_do_nothing(index_elements=["kind", "unique_key"], index_where=_live)
-    unless_live = unless_there.returning(Job)
-    same = select(Job).where(Job.kind == values["kind"], Job.unique_key == key, _live)
+async def _insert(work: AsyncSession | Work, values: dict[str, Any]) -> Job:
     while True:
-        job = (await session.scalars(unless_live)).one_or_none() or (await session.scalars(same)).one_or_none()
-        if job is not None:
-            return job
+        for statement in (INSERT, SAME):
+            if (job := await _one(work, statement, values)) is not None:
+                return job
         # The one in the way has just ended: now there is room for ours.
+
+
+async def _one(work: AsyncSession | Work, statement: Statement, values: dict[str, Any]) -> Job | None:
+    if isinstance(work, Work):
+        if not work.open:
+            rows = await work.fetch(statement, values)
+            return Job(**rows[0]) if rows else None
+        work = await work.transaction()
+    return (await work.scalars(select(Job).from_statement(statement.executable), values)).one_or_none()

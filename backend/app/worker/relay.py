@@ -6,10 +6,9 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 import structlog
-from sqlalchemy import event
-from sqlalchemy.orm import Session
 
 from app.infra.breaker import Breaker
 from app.infra.broker import Broker, BrokerError
@@ -21,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 
 class Relay:
-    """Listens to the commits of one database's sessions; a thread of its own publishes.
+    """Listens to the commits on one database; a thread of its own publishes.
 
     Nobody waits for it: with Redis down or frozen a commit costs what it always does.
     """
@@ -44,14 +43,14 @@ class Relay:
             self._stopping = False
             self._thread = threading.Thread(target=self._publish, name="relay", daemon=True)
             self._thread.start()
-            event.listen(self._database.session_class, "after_commit", self._after_commit)
+            self._database.listeners.append(self._committed)
 
     async def stop(self) -> None:
         """Publishes what is waiting, for at most `stop_timeout`."""
         thread, self._thread = self._thread, None
         if thread is None:
             return
-        event.remove(self._database.session_class, "after_commit", self._after_commit)
+        self._database.listeners.remove(self._committed)
         with self._wake:
             self._stopping = True
             self._wake.notify()
@@ -66,10 +65,9 @@ class Relay:
             self._waiting.update(tokens)
             self._wake.notify()
 
-    def _after_commit(self, session: Session) -> None:
-        # A savepoint's release is announced as a commit too.
-        if TOKENS in session.info and not session.in_nested_transaction():
-            self.poke(session.info.pop(TOKENS))
+    def _committed(self, info: dict[Any, Any]) -> None:
+        if TOKENS in info:
+            self.poke(info.pop(TOKENS))
 
     def _publish(self) -> None:
         breaker = self.breaker

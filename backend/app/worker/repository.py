@@ -5,9 +5,13 @@ A write to a running job names its lease token: no row in the answer means that 
 
 from __future__ import annotations
 
-from sqlalchemy import text
+from sqlalchemy import Boolean, bindparam, case, func, select, text
+from sqlalchemy.dialects.postgresql import insert
 
 from app.infra.statements import Statement
+from app.models import Job
+from app.models.base import one_of
+from app.models.job import LIVE_STATES
 
 
 def _statement(sql: str) -> Statement:
@@ -15,17 +19,18 @@ def _statement(sql: str) -> Statement:
 
 
 # A workspace's running jobs are counted without a lock: claims at one moment may pass the limit by their number.
-_CLAIMABLE = """
+_COUNTED = "lease_token IS NOT NULL"
+_CLAIMABLE = f"""
     state = 'available' AND run_at <= now() AND cancel_requested_at IS NULL
     AND jobs.queue NOT IN (SELECT paused_queues.queue FROM paused_queues)
     AND (deadline_at IS NULL OR deadline_at > now())
     AND kind || '@' || args_version = ANY (CAST(:known AS text[]))
     AND (workspace_id IS NULL OR workspace_id <> ALL (ARRAY(
-        SELECT workspace_id FROM jobs WHERE state = 'running' AND lease_token IS NOT NULL AND workspace_id IS NOT NULL
+        SELECT workspace_id FROM jobs WHERE state = 'running' AND {_COUNTED} AND workspace_id IS NOT NULL
         GROUP BY workspace_id HAVING count(*) >= CAST(:workspace_limit AS integer))))
-"""
+"""  # noqa: S608  made of constants
 
-CLAIM = _statement(f"""
+_CLAIM = f"""
     UPDATE jobs SET state = 'running', attempt = attempt + 1, lease_token = gen_random_uuid(),
         lease_until = now() + make_interval(secs => :lease), worker = :worker, started_at = now(), progress = NULL
     WHERE id = (
@@ -35,7 +40,9 @@ CLAIM = _statement(f"""
         workspace_id, created_by, traceparent,
         CAST(extract(epoch FROM now() - run_at) AS float8) AS latency,
         CAST(extract(epoch FROM deadline_at - now()) AS float8) AS seconds_left
-""")  # noqa: S608  made of constants
+"""  # noqa: S608  made of constants
+
+CLAIM = _statement(_CLAIM)
 
 # Ends or gives back an attempt. A cancel that came meanwhile wins over another try.
 _BACK = "CASE WHEN cancel_requested_at IS NOT NULL THEN 'cancelled' ELSE {state} END"
@@ -56,10 +63,18 @@ LOOK = _statement(f"SELECT cancel_requested_at IS NOT NULL AS cancelled FROM job
 
 HOLD = text(f"SELECT 1 FROM jobs WHERE {_HELD} FOR NO KEY UPDATE")  # noqa: S608
 
-FINISH = _statement(f"""
+_FINISH = f"""
     UPDATE jobs SET state = :state, result = CAST(:result AS jsonb), errors = errors || CAST(:errors AS jsonb),
         finished_at = now(), {_NO_LEASE}
     WHERE {_HELD} RETURNING state
+"""  # noqa: S608
+
+FINISH = _statement(_FINISH)
+
+# One commit for both. The claim still sees as running the job that ends: it must not count for its workspace's limit.
+FINISH_AND_CLAIM = _statement(f"""
+    WITH ended AS ({_FINISH}), claimed AS ({_CLAIM.replace(_COUNTED, "lease_token <> :token")})
+    SELECT ended.state AS ended, claimed.* FROM (SELECT) AS one LEFT JOIN ended ON true LEFT JOIN claimed ON true
 """)  # noqa: S608
 
 RETRY = _statement(f"""
@@ -186,6 +201,33 @@ PRUNE = _statement("""
         ORDER BY finished_at LIMIT :batch FOR UPDATE SKIP LOCKED)
     RETURNING id
 """)
+
+_GIVEN = (
+    "id", "kind", "queue", "priority", "args_version", "args", "max_attempts", "unique_key", "workspace_id", "created_by",
+    "parent_id", "deadline_at", "traceparent",
+)  # fmt: skip
+_given = {name: bindparam(name, type_=Job.__table__.c[name].type) for name in (*_GIVEN, "run_at")}
+_is_parent = bindparam("parent", type_=Boolean)
+_live = text(one_of("state", LIVE_STATES))
+
+INSERT = Statement(
+    insert(Job.__table__)
+    .values(
+        {name: _given[name] for name in _GIVEN}
+        | {
+            "state": case((_is_parent, "running"), (_given["run_at"] > func.now(), "scheduled"), else_="available"),
+            "run_at": func.coalesce(_given["run_at"], func.now()),
+            "started_at": case((_is_parent, func.now())),
+            "lease_until": case((_is_parent, func.now())),
+        }
+    )
+    .on_conflict_do_nothing(index_elements=["kind", "unique_key"], index_where=_live)
+    .returning(Job.__table__)
+)
+
+SAME = Statement(
+    select(Job.__table__).where(Job.kind == _given["kind"], Job.unique_key == _given["unique_key"], _live)
+)
 
 INSERT_CHILDREN = text("""
     INSERT INTO jobs (id, kind, queue, priority, args_version, args, max_attempts, state,

@@ -24,8 +24,8 @@ Look = Callable[[UUID], Awaitable[Job]]
 
 @pytest.fixture
 async def child(settings: Settings) -> AsyncIterator[Child]:
-    """What a pool process is, in this one."""
-    child = Child(settings, "test", lambda: None)
+    """What a pool process is, in this one; each message is good for one job."""
+    child = Child(settings, "test", lambda: None, turn=0)
     yield child
     await asyncio.to_thread(child.close)
 

@@ -8,6 +8,7 @@ from sqlalchemy import func, select, text
 
 from app.infra.broker import TOKENS_CAP, Broker
 from app.infra.database import Database
+from app.infra.work import Work
 from app.kit.clock import utc_now
 from app.kit.errors import InvalidInput
 from app.models import Job
@@ -71,6 +72,39 @@ async def test_each_committed_job_sends_one_token(database: Database, broker: Br
         await session.rollback()
     await relay.stop()
     assert broker.depths(["default", "slow"]) == {"default": 2, "slow": 1}
+
+
+async def test_a_job_that_is_all_that_is_written_is_one_statement(database: Database, broker: Broker, settings) -> None:
+    relay = Relay(database, Broker(settings))
+    await relay.start()
+    work = Work(database)
+    job = await enqueue(work, EchoArgs(text="hello"), unique_key="daily", run_at=utc_now() - timedelta(hours=1))
+    again = await enqueue(work, EchoArgs(), unique_key="daily")
+    assert not work.open
+    async with database.session() as session:
+        found = (await session.scalars(select(Job))).one()
+    assert again.id == job.id
+    for one in (job, again):
+        assert {name: getattr(one, name) for name in Job.__table__.c.keys()} == {
+            name: getattr(found, name) for name in Job.__table__.c.keys()
+        }
+    await work.end(commit=True)
+    await relay.stop()
+    assert broker.depths(["default"]) == {"default": 2}
+
+
+async def test_in_an_open_transaction_a_job_goes_with_it(database: Database, broker: Broker, settings) -> None:
+    relay = Relay(database, Broker(settings))
+    await relay.start()
+    for commit in (False, True):
+        work = Work(database)
+        await work.transaction()
+        await enqueue(work, EchoArgs())
+        await work.end(commit=commit)
+    await relay.stop()
+    assert broker.depths(["default"]) == {"default": 1}
+    async with database.session() as session:
+        assert await session.scalar(select(func.count()).select_from(Job)) == 1
 
 
 async def test_without_redis_a_commit_works_and_costs_no_wait(database: Database, settings) -> None:
