@@ -33,8 +33,8 @@ log = structlog.get_logger(__name__)
 
 RUN_NEXT = "run_next"
 """The name of the one Celery task."""
-TOKENS_CAP = 1000
-"""Tokens that a queue holds at most."""
+TOKENS_CAP = 100
+"""Tokens that a queue holds at most: so many processes wake at once, and one that woke goes on while there is work."""
 RETRY_SECONDS = 2.0
 """How long a worker leaves Redis alone that was gone or refused what it was asked for."""
 _WAIT_SECONDS = 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +18,9 @@ from app.kit.lifecycle import Check
 from app.worker.enqueuing import TOKENS
 
 log = structlog.get_logger(__name__)
+
+_PAUSE = 0.005
+"""Seconds between two sendings: under a stream of commits one takes the messages of several."""
 
 
 class Relay:
@@ -81,6 +85,7 @@ class Relay:
                 log.warning("relay_failed", reason=str(error), tokens=tokens)
             else:
                 breaker.succeeded()
+                time.sleep(_PAUSE)
 
     def _take(self) -> dict[str, int]:
         with self._wake:
