@@ -22,6 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import billiard.pool
 import structlog
 from celery import Celery, bootsteps, signals
 
@@ -131,6 +132,9 @@ class WorkerProcess:
         """In a pool process, after the fork."""
         if self._reconciler is not None:
             self._hang_up(self._reconciler)  # our copy of its pipe would keep it alive after its worker
+        # A process ends when its parent has read its last answers, or after half a minute; a parent that ends may not read
+        # them any more, and they say nothing.
+        billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 1
         self.child = Child(self.settings, self.id, self.shutdown.release_at, self.channel.tell)
 
     def end_child(self, **_: Any) -> None:

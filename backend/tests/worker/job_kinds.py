@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from redis.asyncio import Redis
+from sqlalchemy import text
 
 from app.worker import JobArgs, Permanent, Retry, RunningJob, handler
 
@@ -75,6 +76,17 @@ def plain(job: RunningJob, args: PlainArgs) -> dict[str, Any]:
     while time.monotonic() < until:
         sum(range(1000))
     return {"attempt": job.attempt}
+
+
+class LostArgs(JobArgs, kind="test.lost"):
+    """Another worker has it before its handler returns."""
+
+
+@handler(LostArgs)
+async def lost(job: RunningJob, _: LostArgs) -> None:
+    async with job.database.transaction() as session:
+        taken = "UPDATE jobs SET lease_token = gen_random_uuid(), worker = 'other' WHERE id = :id"
+        await session.execute(text(taken), {"id": job.id})
 
 
 class BulkArgs(JobArgs, kind="test.bulk", parent=True):

@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from job_kinds import BigArgs, EchoArgs, FailArgs, GateArgs
+import pytest
+from job_kinds import BigArgs, EchoArgs, FailArgs, GateArgs, LostArgs
 from pydantic import PostgresDsn
 from sqlalchemy import text
 
 from app.infra.database import Database
+from app.infra.settings import Settings
 from app.kit.clock import utc_now
 from app.models import Workspace
 from app.worker import kinds, repository
@@ -19,7 +23,7 @@ from app.worker.child import Child
 from tests.proxy import proxy_to
 
 
-async def run(child: Child, queue: str = "default") -> bool:
+async def run(child: Child, queue: str = "default") -> int:
     return await asyncio.to_thread(child.run_next, queue)
 
 
@@ -34,6 +38,61 @@ async def test_a_job_runs_and_keeps_its_result(child, add, look) -> None:
 
 async def test_a_message_too_many_finds_nothing(child) -> None:
     assert not await run(child)
+
+
+@pytest.fixture
+async def patient(settings: Settings) -> AsyncIterator[Child]:
+    """One whose turn does not end."""
+    child = Child(settings, "test", lambda: None, turn=3600)
+    yield child
+    await asyncio.to_thread(child.close)
+
+
+async def test_one_message_is_enough_for_all_jobs_of_its_queue(patient, add, look) -> None:
+    other = await add(GateArgs())
+    jobs = [await add(args) for args in (EchoArgs(), FailArgs(how="permanent"), EchoArgs(), BigArgs(size=65_536))]
+    assert await run(patient) == 4
+    assert [(await look(one)).state for one in jobs] == ["completed", "discarded", "completed", "discarded"]
+    assert (await look(other)).state == "available"
+
+
+async def test_the_job_that_ends_leaves_its_workspace_s_place_to_the_next(patient, add, look, database, settings) -> None:
+    async with database.transaction() as session:
+        busy = Workspace(name="busy")
+        session.add(busy)
+    jobs = [await add(EchoArgs(), workspace_id=busy.id) for _ in range(settings.job_workspace_limit + 2)]
+    async with database.transaction() as session:
+        held = {"ids": jobs[: settings.job_workspace_limit - 1]}
+        await session.execute(
+            text(
+                "UPDATE jobs SET state = 'running', lease_token = gen_random_uuid(), lease_until = now() + '1h' WHERE id = ANY (:ids)"
+            ),
+            held,
+        )
+    assert await run(patient) == 3
+    assert (await look(jobs[-1])).state == "completed"
+
+
+async def test_a_job_lost_to_another_worker_does_not_end_the_turn(patient, add, look) -> None:
+    lost, following = await add(LostArgs()), await add(EchoArgs())
+    assert await run(patient) == 2
+    assert [((await look(one)).state, (await look(one)).attempt) for one in (lost, following)] == [
+        ("running", 1),
+        ("completed", 1),
+    ]
+
+
+async def test_a_worker_that_shuts_down_ends_its_job_and_takes_no_other(add, look, gate, settings) -> None:
+    shutdown = threading.Event()
+    child = Child(settings, "test", lambda: time.monotonic() + 3600 if shutdown.is_set() else None, turn=3600)
+    jobs = [await add(GateArgs()) for _ in range(2)]
+    running = asyncio.create_task(run(child, "slow"))
+    await gate.started()
+    shutdown.set()
+    await gate.open()
+    assert await running == 1
+    assert [(await look(one)).state for one in jobs] == ["completed", "available"]
+    await asyncio.to_thread(child.close)
 
 
 async def test_a_kind_that_this_release_does_not_know_stays_available(child, add, look, database) -> None:
