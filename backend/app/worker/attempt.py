@@ -62,7 +62,7 @@ class Attempt:
     started: float = field(default_factory=time.monotonic)
     stop: Stop | None = None
     task: asyncio.Task[Any] | None = None
-    following: tuple[float, Mapping[str, Any]] | None = None
+    following: tuple[float, Any] | None = None
     """What the statement that ended this attempt claimed, all NULL where there was nothing, and when it was sent."""
 
     def held(self, **params: Any) -> dict[str, Any]:

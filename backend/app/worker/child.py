@@ -7,7 +7,7 @@ import contextvars
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -141,7 +141,7 @@ class Child:
         rows = await self._line.fetch(repository.CLAIM, self._wanted)
         return self._begin(sent, rows[0]) if rows else None
 
-    def _begin(self, sent: float, row: Mapping[str, Any]) -> Attempt | None:
+    def _begin(self, sent: float, row: Any) -> Attempt | None:
         """The attempt at what was claimed by a statement sent at `sent`."""
         if row["id"] is None:
             return None

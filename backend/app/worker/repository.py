@@ -5,7 +5,9 @@ A write to a running job names its lease token: no row in the answer means that 
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, bindparam, case, func, select, text
+from typing import cast
+
+from sqlalchemy import Boolean, Table, bindparam, case, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from app.infra.statements import Statement
@@ -206,12 +208,13 @@ _GIVEN = (
     "id", "kind", "queue", "priority", "args_version", "args", "max_attempts", "unique_key", "workspace_id", "created_by",
     "parent_id", "deadline_at", "traceparent",
 )  # fmt: skip
-_given = {name: bindparam(name, type_=Job.__table__.c[name].type) for name in (*_GIVEN, "run_at")}
+_jobs = cast("Table", Job.__table__)
+_given = {name: bindparam(name, type_=_jobs.c[name].type) for name in (*_GIVEN, "run_at")}
 _is_parent = bindparam("parent", type_=Boolean)
 _live = text(one_of("state", LIVE_STATES))
 
 INSERT = Statement(
-    insert(Job.__table__)
+    insert(_jobs)
     .values(
         {name: _given[name] for name in _GIVEN}
         | {
@@ -222,12 +225,10 @@ INSERT = Statement(
         }
     )
     .on_conflict_do_nothing(index_elements=["kind", "unique_key"], index_where=_live)
-    .returning(Job.__table__)
+    .returning(_jobs)
 )
 
-SAME = Statement(
-    select(Job.__table__).where(Job.kind == _given["kind"], Job.unique_key == _given["unique_key"], _live)
-)
+SAME = Statement(select(_jobs).where(Job.kind == _given["kind"], Job.unique_key == _given["unique_key"], _live))
 
 INSERT_CHILDREN = text("""
     INSERT INTO jobs (id, kind, queue, priority, args_version, args, max_attempts, state,

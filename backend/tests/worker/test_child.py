@@ -56,7 +56,9 @@ async def test_one_message_is_enough_for_all_jobs_of_its_queue(patient, add, loo
     assert (await look(other)).state == "available"
 
 
-async def test_the_job_that_ends_leaves_its_workspace_s_place_to_the_next(patient, add, look, database, settings) -> None:
+async def test_the_job_that_ends_leaves_its_workspace_s_place_to_the_next(
+    patient, add, look, database, settings
+) -> None:
     async with database.transaction() as session:
         busy = Workspace(name="busy")
         session.add(busy)

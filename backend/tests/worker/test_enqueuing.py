@@ -84,10 +84,9 @@ async def test_a_job_that_is_all_that_is_written_is_one_statement(database: Data
     async with database.session() as session:
         found = (await session.scalars(select(Job))).one()
     assert again.id == job.id
+    columns = Job.__table__.c
     for one in (job, again):
-        assert {name: getattr(one, name) for name in Job.__table__.c.keys()} == {
-            name: getattr(found, name) for name in Job.__table__.c.keys()
-        }
+        assert [getattr(one, column.key) for column in columns] == [getattr(found, column.key) for column in columns]
     await work.end(commit=True)
     await relay.stop()
     assert broker.depths(["default"]) == {"default": 2}
