@@ -35,7 +35,7 @@ ALERTS: dict[str, dict[str, Any]] = {
     for group in yaml.safe_load(path.read_text())["groups"]
     for rule in group["rules"]
 }
-CHECKS = ["database", "redis", "celery_workers", "celery_beat", "disk_space", "memory"]
+CHECKS = ["database", "redis", "redis_policy", "celery_workers", "celery_beat", "disk_space", "memory"]
 
 
 def blocks(language: str) -> list[Any]:
