@@ -179,7 +179,10 @@ def _judge_connections(allowed: int, settings: Settings, installation: Installat
 
 async def _schema(settings: Settings) -> Finding:
     standing = await migrations.standing(settings.direct_url)
-    return Finding("schema", "ok" if standing.usable else "fault", standing.line)
+    if standing.usable:
+        return Finding("schema", "ok", standing.line)
+    found, _, todo = standing.line.rpartition(": ")
+    return Finding("schema", "fault", found, todo)
 
 
 async def redis(settings: Settings) -> Findings:

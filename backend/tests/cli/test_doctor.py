@@ -95,14 +95,23 @@ async def test_a_schema_that_is_behind_is_a_fault(here: dict[str, str], empty_da
 
 
 async def test_a_schema_from_the_future_is_told_apart(here: dict[str, str], database: Database) -> None:
+    async def set_schema(revision: str, serves: str | None) -> None:
+        async with database.transaction() as session:
+            word = "NULL" if serves is None else f"'{serves}'"
+            await session.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+            await session.execute(text(f"COMMENT ON TABLE alembic_version IS {word}"))
+
     async with database.transaction() as session:
-        before = await session.scalar(text("SELECT version_num FROM alembic_version"))
-        await session.execute(text("UPDATE alembic_version SET version_num = 'ffff'"))
+        before = (
+            await session.execute(
+                text("SELECT version_num, obj_description('alembic_version'::regclass) FROM alembic_version")
+            )
+        ).one()
+    await set_schema("ffff", "fffe")
     try:
         _, parts = await doctor(here, "--before-start")
     finally:
-        async with database.transaction() as session:
-            await session.execute(text("UPDATE alembic_version SET version_num = :before"), {"before": before})
+        await set_schema(*before)
     assert faults(parts)["schema"][1] == "deploy the newer release"
 
 
