@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -42,12 +42,20 @@ def worker(
             "--check", help="Run nothing: exit 1 when the workers of this host are stuck. For container probes."
         ),
     ] = False,
+    prove: Annotated[
+        bool,
+        typer.Option(
+            "--prove", help="Run nothing: exit 1 unless a probe ends in each of WORKER_QUEUES within a minute."
+        ),
+    ] = False,
 ) -> None:
     """Run jobs until SIGTERM."""
-    from app.cli.worker import check_worker, run_worker
+    from app.cli.worker import check_worker, prove_worker, run_worker
 
     if check:
         check_worker()
+    elif prove:
+        prove_worker()
     else:
         run_worker()
 
@@ -58,14 +66,38 @@ def beat(
     check: Annotated[
         bool, typer.Option("--check", help="Run nothing: exit 1 when no beat handles the slots. For container probes.")
     ] = False,
+    prove: Annotated[
+        bool, typer.Option("--prove", help="Run nothing: exit 1 unless a slot is handled within a minute.")
+    ] = False,
 ) -> None:
     """Fill the slots of schedules until SIGTERM; any number may run."""
-    from app.cli.worker import check_beat, run_beat
+    from app.cli.worker import check_beat, prove_beat, run_beat
 
     if check:
         check_beat()
+    elif prove:
+        prove_beat()
     else:
         run_beat()
+
+
+@main.command()
+def healthcheck(
+    role: Annotated[
+        Literal["api", "worker", "beat"],
+        typer.Option(envvar="PROCESS_ROLE", help="What this container runs."),
+    ] = "api",
+    port: Annotated[int, typer.Option(envvar="PORT", help="Where its api listens.")] = 8000,
+) -> None:
+    """Exit 1 when the api of this container is not ready, or as `worker --check` and `beat --check` do."""
+    if role == "worker":
+        worker(check=True)
+    elif role == "beat":
+        beat(check=True)
+    else:
+        from app.cli.healthcheck import check_api
+
+        check_api(port)
 
 
 @main.command()

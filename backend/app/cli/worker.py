@@ -6,14 +6,19 @@ import asyncio
 import sys
 import warnings
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
 
 import typer
 
 from app.cli.configuration import REFUSED, read_settings
 from app.infra import migrations
 from app.infra.settings import Settings
+from app.worker import proof
 from app.worker.line import Line
 from app.worker.presence import beat_fault, worker_fault
+
+Answer = TypeVar("Answer")
 
 _QUIET = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
 """What workers tell each other through Redis: nothing here depends on it."""
@@ -59,6 +64,38 @@ def check_beat() -> None:
     _check("beat", beat_fault)
 
 
+PROOF_SECONDS = 60
+"""Twice the time between two slots of the probe."""
+
+
+def prove_worker() -> None:
+    """Exits 1 unless a probe ends within PROOF_SECONDS in each queue of WORKER_QUEUES, whichever worker runs it."""
+    from app.infra.database import Database
+
+    async def prove() -> bool:
+        settings = Settings()
+        database = Database(settings)
+        await database.start()
+        try:
+            return await proof.prove_queues(database, settings.worker_queues, PROOF_SECONDS)
+        finally:
+            await database.stop()
+
+    _tell("worker", proven=asyncio.run(prove()))
+
+
+def prove_beat() -> None:
+    """Exits 1 unless a beat handles a slot within PROOF_SECONDS."""
+    _tell("beat", proven=asyncio.run(_ask(partial(proof.prove_beat, within=PROOF_SECONDS), Line(Settings(), "prove"))))
+
+
+def _tell(name: str, *, proven: bool) -> None:
+    if not proven:
+        sys.stderr.write(f"{name}: no proof of work within {PROOF_SECONDS} s\n")
+        raise typer.Exit(1)
+    sys.stdout.write(f"{name}: has proven that it works\n")
+
+
 def _check(name: str, fault_of: Callable[[Line], Awaitable[str | None]]) -> None:
     line = Line(Settings(), "check")
     try:
@@ -72,8 +109,8 @@ def _check(name: str, fault_of: Callable[[Line], Awaitable[str | None]]) -> None
     sys.stdout.write(f"{name}: works\n")
 
 
-async def _ask(fault_of: Callable[[Line], Awaitable[str | None]], line: Line) -> str | None:
+async def _ask(question: Callable[[Line], Awaitable[Answer]], line: Line) -> Answer:
     try:
-        return await fault_of(line)
+        return await question(line)
     finally:
         line.close()

@@ -1,7 +1,9 @@
 """The one settings class. Every field is an environment variable of the same name in capitals."""
 
 import secrets
+from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import quote
 
 from pydantic import AnyUrl, Field, PostgresDsn, SecretStr, UrlConstraints, field_validator, model_validator
 from pydantic_core import MultiHostUrl
@@ -13,15 +15,35 @@ KNOWN_SECRETS = frozenset({"secret", "changeme", "change-me", "password", "your-
 SECRET_MIN_BYTES = 32
 """256 bits: RFC 7518 3.2 asks for a key as long as the hash of HS256."""
 
+SECRETS = Path("/run/secrets")
+"""Where engines put secrets: a file for each setting that has one, under its name in small letters."""
+
 RedisUrl = Annotated[MultiHostUrl, UrlConstraints(allowed_schemes=["redis", "rediss", "unix"])]
 CommaSeparated = Annotated[list[str], NoDecode]
 
 
+def _with_password(url: str, password: SecretStr | None) -> str:
+    """The address with the password, where it has none of its own."""
+    scheme, _, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    user, _, host = authority.rpartition("@")
+    if password is None or ":" in user:
+        return url
+    return f"{scheme}://{user}:{quote(password.get_secret_value(), safe='')}@{host}{slash}{path}"
+
+
 class Settings(BaseSettings):
-    """Read from the environment, then `.env`. Unsafe values refuse to start in production (`problems`)."""
+    """Read from the environment, then `.env`, then the files of `SECRETS`. Unsafe values refuse to start in production
+    (`problems`).
+    """
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", case_sensitive=False
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        case_sensitive=False,
+        secrets_dir=SECRETS if SECRETS.is_dir() else None,
     )
 
     # The service
@@ -68,6 +90,9 @@ class Settings(BaseSettings):
         description="The same database without the pooler (PgBouncer) that `DATABASE_URL` goes through, for what needs "
         "a session of its own: migrations and backups.",
     )
+    database_password: SecretStr | None = Field(
+        None, description="The password, where `DATABASE_URL` (or `DATABASE_DIRECT_URL`) has none."
+    )
     database_pool_size: int = Field(10, ge=1, description="Connections for single statements, for each process.")
     database_session_pool_size: int = Field(10, ge=1, description="Connections for transactions, for each process.")
     database_deadline: float = Field(
@@ -81,6 +106,7 @@ class Settings(BaseSettings):
 
     # Redis
     redis_url: RedisUrl = Field(RedisUrl("redis://127.0.0.1:6379/0"), description="Where Redis (or Valkey) is.")
+    redis_password: SecretStr | None = Field(None, description="The password, where `REDIS_URL` has none.")
     redis_key_prefix: str = Field(
         "taskapi:", description="Begins every key and queue name, so that several applications can share one Redis."
     )
@@ -221,6 +247,15 @@ class Settings(BaseSettings):
             return None
         scheme, rest = str(value).split("://", 1)
         return value if scheme == "postgresql+asyncpg" else PostgresDsn(f"postgresql+asyncpg://{rest}")
+
+    @model_validator(mode="after")
+    def _passwords(self) -> Self:
+        self.database_url = PostgresDsn(_with_password(str(self.database_url), self.database_password))
+        if self.database_direct_url is not None:
+            direct = _with_password(str(self.database_direct_url), self.database_password)
+            self.database_direct_url = PostgresDsn(direct)
+        self.redis_url = RedisUrl(_with_password(str(self.redis_url), self.redis_password))
+        return self
 
     @model_validator(mode="after")
     def _budget(self) -> Self:

@@ -59,6 +59,7 @@ async def enqueue(  # noqa: PLR0913  each is a column that a caller may want to 
     created_by: UUID | None = None,
     run_at: datetime | None = None,
     unique_key: str | None = None,
+    queue: str | None = None,
     priority: int | None = None,
     deadline_at: datetime | None = None,
     parent_id: UUID | None = None,
@@ -83,6 +84,8 @@ async def enqueue(  # noqa: PLR0913  each is a column that a caller may want to 
         "parent_id": parent_id,
         "traceparent": traceparent or logging.traceparent(),
     }
+    if queue is not None:
+        values["queue"] = queue
     if priority is not None:
         values["priority"] = priority
     job = await _insert(work, values)

@@ -298,6 +298,10 @@ SCHEDULE_LAG = _statement("""
     FROM schedules WHERE paused_at IS NULL
 """)
 
+PAUSED = _statement("SELECT queue FROM paused_queues")
+
+NOT_COMPLETED = _statement("SELECT id FROM jobs WHERE id = ANY (CAST(:ids AS uuid[])) AND state <> 'completed'")
+
 LAST_PROOF = _statement("""
     SELECT
         (SELECT CAST(extract(epoch FROM now() - finished_at) AS float8) FROM jobs

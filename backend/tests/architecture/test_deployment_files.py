@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
 
 from app.infra.settings import Settings
 from tools.reference import ENV_EXAMPLE, ROOT
+from tools.sbom import LOCK, components
 
 PRODUCTION = yaml.safe_load((ROOT / "docker-compose.prod.yml").read_text())
 SERVICES = PRODUCTION["services"]
@@ -22,12 +25,32 @@ def directive(name: str) -> str:
     return found[1]
 
 
+def memory(name: str) -> int:
+    text = SERVICES[name]["mem_limit"]
+    return int(text[:-1]) << {"m": 20, "g": 30}[text[-1]]
+
+
+def replicas(name: str) -> int:
+    return SERVICES[name].get("deploy", {}).get("replicas", 1)
+
+
+def environment(name: str) -> dict[str, object]:
+    return SERVICES[name].get("environment", {})
+
+
+WORKERS = [name for name in SERVICES if name.startswith("celery_worker")]
+ALWAYS = [name for name, service in SERVICES.items() if "profiles" not in service]
+
+
 def test_operators_find_the_services_they_know() -> None:
     assert {"db", "redis", "migrate", "web", "celery_worker", "celery_beat", "nginx"} <= set(SERVICES)
+    assert replicas("web") == replicas("celery_beat") == 2
 
 
-def test_only_nginx_publishes_ports() -> None:
-    assert [name for name, service in SERVICES.items() if "ports" in service] == ["nginx"]
+def test_only_nginx_is_reached_from_other_hosts() -> None:
+    assert [name for name in ALWAYS if "ports" in SERVICES[name]] == ["nginx"]
+    for name in set(SERVICES) - set(ALWAYS):
+        assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", [])), name
 
 
 def test_the_database_is_not_on_the_network_of_the_edge() -> None:
@@ -36,10 +59,40 @@ def test_the_database_is_not_on_the_network_of_the_edge() -> None:
     assert SERVICES["nginx"]["networks"] == ["edge"]
 
 
-@pytest.mark.parametrize("name", ["web", "celery_worker", "celery_beat"])
+@pytest.mark.parametrize("name", ["web", "celery_beat", *WORKERS])
 def test_a_process_is_given_the_time_that_its_stop_may_take(name: str) -> None:
     seconds = int(SERVICES[name]["stop_grace_period"].removesuffix("s"))
     assert seconds > DEFAULTS["shutdown_timeout"].default
+
+
+@pytest.mark.parametrize(
+    ("name", "role"), [("web", "api"), ("celery_beat", "beat"), *((one, "worker") for one in WORKERS)]
+)
+def test_a_container_is_asked_as_what_it_is(name: str, role: str) -> None:
+    assert SERVICES[name]["healthcheck"]["test"] == ["CMD", "taskapi", "healthcheck"]
+    assert environment(name)["PROCESS_ROLE"] == role
+
+
+def test_each_queue_has_one_worker() -> None:
+    queues = [queue for name in WORKERS for queue in str(environment(name)["WORKER_QUEUES"]).split(",")]
+    assert sorted(queues) == sorted(DEFAULTS["worker_queues"].default)
+
+
+def test_the_worker_of_images_has_the_memory_that_they_may_take() -> None:
+    name = next(name for name in WORKERS if "images" in str(environment(name)["WORKER_QUEUES"]))
+    at_once = DEFAULTS["worker_concurrency"].default
+    assert memory(name) >= at_once * (DEFAULTS["image_memory_bytes"].default + (128 << 20)) + (256 << 20)
+
+
+def test_the_database_takes_every_connection_that_a_deployment_may_open() -> None:
+    own = 4  # of the machinery of one process, beside its pools
+    api = DEFAULTS["database_pool_size"].default + DEFAULTS["database_session_pool_size"].default + own
+    sizes = environment("celery_worker")
+    child = int(str(sizes["DATABASE_POOL_SIZE"])) + int(str(sizes["DATABASE_SESSION_POOL_SIZE"])) + 2
+    worker = DEFAULTS["worker_concurrency"].default * child + 1
+    doubled = 2 * replicas("web") * api + (len(WORKERS) + 1) * worker + 2 * replicas("celery_beat")
+    allowed = int(SERVICES["db"]["command"][-1].removeprefix("max_connections="))
+    assert doubled + 10 <= allowed, "with some for operators, probes and backups"
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -47,23 +100,60 @@ def test_a_service_can_do_as_little_as_possible(name: str) -> None:
     service = SERVICES[name]
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["pids_limit"]
     assert "mem_limit" in service
     assert service["logging"]["options"]["max-size"]
-    assert name == "db" or service["read_only"] is True
+    assert name in {"db", "grafana", "flower"} or service["read_only"] is True
 
 
-def test_a_secret_without_a_value_is_an_error_that_names_it() -> None:
-    text = (ROOT / "docker-compose.prod.yml").read_text()
-    for name in ("DB_PASSWORD", "REDIS_PASSWORD", "SECRET_KEY"):
-        uses = re.findall(rf"\$\{{{name}[^}}]*\}}", text)
-        assert uses
-        assert all(use.startswith(f"${{{name}:?") for use in uses), uses
+def test_secrets_come_from_files_and_have_no_defaults() -> None:
+    names = {"db_password", "redis_password", "secret_key"}
+    assert names <= set(PRODUCTION["secrets"])
+    assert all(
+        secret == {"file": f"${{SECRETS_DIR:-./.secrets}}/{name}"} for name, secret in PRODUCTION["secrets"].items()
+    )
+    for name in names:
+        assert re.search(rf"^{name.upper()}=$", ENV_EXAMPLE.read_text(), re.MULTILINE), (
+            "it is asked for, without a value"
+        )
+    for name in ("web", "celery_beat", *WORKERS, "migrate"):
+        # .env is handed on whole; what stands in files is not.
+        assert all(environment(name)[secret.upper()] == "" for secret in names)
 
 
-def test_each_variable_of_the_compose_file_is_in_the_example() -> None:
+def test_what_an_operator_may_set_is_in_the_example() -> None:
     used = set(re.findall(r"\$\{([A-Z_]+)", (ROOT / "docker-compose.prod.yml").read_text()))
+    used |= set(re.findall(r"(?:value_of|secret) \"?([A-Z_]+)", (ROOT / "scripts" / "production.sh").read_text()))
+    of_the_build = {"BUILD_COMMIT", "BUILD_VERSION", "SOURCE_DATE_EPOCH"}
     listed = set(re.findall(r"^#?([A-Z_]+)=", ENV_EXAMPLE.read_text(), re.MULTILINE))
-    assert used <= listed
+    assert used - of_the_build <= listed
+
+
+def test_a_deployment_replaces_every_process_of_the_application() -> None:
+    rolled = re.search(r'^ROLLED="(.*)"$', (ROOT / "scripts" / "production.sh").read_text(), re.MULTILINE)
+    assert rolled is not None
+    assert sorted(rolled[1].split()) == sorted(["web", "celery_beat", *WORKERS])
+
+
+@pytest.mark.parametrize(
+    "script", [*sorted((ROOT / "scripts").glob("*_production.sh")), ROOT / "scripts" / "deploy.sh"]
+)
+def test_a_script_says_what_it_does(script: Path) -> None:
+    said = subprocess.run([script, "--help"], capture_output=True, text=True, check=True)
+    assert said.stdout.startswith(f"usage: scripts/{script.name}")
+
+
+def test_development_runs_what_production_runs() -> None:
+    development = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    assert set(development) == {"db", "redis", "migrate", "web", "celery_worker", "celery_beat"}
+    assert all(development[name]["image"] == SERVICES[name]["image"] for name in ("db", "redis"))
+
+
+def test_the_parts_list_names_what_the_lock_pins() -> None:
+    text = LOCK.read_text()
+    listed = {(one.name, one.version) for one in components(text)}
+    assert listed == set(re.findall(r"^([a-z0-9][^\s=;]*)==([^\s;\\]+)", text, re.MULTILINE))
+    assert all(one.hashes for one in components(text))
 
 
 def test_redis_never_evicts() -> None:

@@ -1,0 +1,119 @@
+"""`./run deploy-test [--rounds N] [--broken N]`: releases are replaced under load, on a real container engine."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.deploy.installation import Breakage, Installation
+from tests.deploy.ledger import Ledger, Load, wrongs
+
+BREAKAGES = {
+    "a worker whose jobs fail": Breakage(
+        "app/worker/proof.py", "    return\n\n\n@dataclass", "    raise Exception\n\n\n@dataclass"
+    ),
+    "an api that does not start": Breakage("app/cli/serve.py", "import typer", "import typo"),
+    "an api that does not get ready": Breakage("app/core/schema_gate.py", "if present == needed", "if not needed"),
+    "a worker that does not start": Breakage("app/core/celery_app.py", "import structlog", "import typo"),
+}
+QUIET_SECONDS = 300
+
+
+def say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+async def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="./run deploy-test", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=20, help="deployments of a release that works (20)")
+    parser.add_argument("--broken", type=int, default=len(BREAKAGES), help="deployments of one that does not (4)")
+    parser.add_argument("--rate", type=float, default=20, help="requests a second (20)")
+    parser.add_argument("--port", type=int, default=28443, help="for https; the next one is for http (28443)")
+    asked = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="taskapi-deploy-") as directory:
+        installation = Installation(Path(directory), asked.port)
+        installation.clone()
+        try:
+            return await _rounds(installation, asked)
+        finally:
+            installation.remove()
+
+
+async def _rounds(installation: Installation, asked: argparse.Namespace) -> int:
+    failures = []
+    began = time.monotonic()
+    code, output = await installation.start("--init")
+    if code:
+        say(output)
+        return 1
+    say(f"a fresh clone works after {time.monotonic() - began:.0f} s")
+    before = await asyncio.to_thread(installation.containers)
+    code, output = await installation.start()
+    if code or await asyncio.to_thread(installation.containers) != before:
+        failures.append(f"a second run changed something (exit {code}): {output[-3000:]}")
+    installation.make_superuser()
+    ledger = Ledger()
+    async with installation.client() as client:
+        load = Load(client, ledger, asked.rate)
+        async with load.running():
+            for number in range(asked.rounds):
+                failures += await _deploy(installation, ledger, f"round {number + 1}/{asked.rounds}", None)
+            for name, broken in list(BREAKAGES.items())[: asked.broken]:
+                failures += await _deploy(installation, ledger, name, broken)
+    failures += await _settle(installation)
+    failures += wrongs(installation, ledger)
+    failures += ledger.failures
+    say(
+        f"{len(ledger.seconds)} requests answered, p50 {ledger.at(50):.3f} p99 {ledger.at(99):.3f} p100 {ledger.at(100):.3f} s; "
+        f"{len(ledger.failures)} failed; {len(ledger.mailings)} jobs acknowledged; {len(failures)} findings"
+    )
+    for one in failures[:20]:
+        say(one)
+    return 1 if failures else 0
+
+
+async def _deploy(installation: Installation, ledger: Ledger, name: str, broken: Breakage | None) -> list[str]:
+    """One more release under the load; a broken one must change nothing."""
+    requests, failed = len(ledger.seconds), len(ledger.failures)
+    # In threads: the load goes on.
+    await asyncio.to_thread(installation.new_release, broken)
+    before = await asyncio.to_thread(installation.containers)
+    began = time.monotonic()
+    code, output = await installation.start()
+    took = time.monotonic() - began
+    found = []
+    after = await asyncio.to_thread(installation.containers)
+    if code != (1 if broken else 0):
+        found.append(f"{name}: exit code {code}: {output[-3000:]}")
+    if any("unhealthy" in one for service in after.values() for one in service):
+        found.append(f"{name}: unhealthy afterwards: {after}")
+    replaced = {service for service in ("web", "celery_worker", "celery_beat") if before[service] != after[service]}
+    if bool(broken) == bool(replaced):
+        found.append(f"{name}: replaced {replaced}")
+    say(
+        f"{name}: exit {code} after {took:.0f} s, {len(ledger.seconds) - requests} requests, "
+        f"{len(ledger.failures) - failed} failed"
+        + "".join(f"\n    {one}" for one in [*ledger.failures[failed:], *found])
+    )
+    return found
+
+
+async def _settle(installation: Installation) -> list[str]:
+    """Waits until every job of the load has ended."""
+    waiting = (
+        "SELECT count(*) AS n FROM jobs WHERE kind LIKE 'email.%' AND state IN ('available', 'scheduled', 'running')"
+    )
+    until = time.monotonic() + QUIET_SECONDS
+    while installation.rows(waiting)[0]["n"]:
+        if time.monotonic() > until:
+            return ["jobs still wait"]
+        await asyncio.sleep(1)
+    return []
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(sys.argv[1:])))

@@ -1,0 +1,90 @@
+"""`./run lint-deploy`: what deploys the product, looked at by the tools of each kind of file, where they are there."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Check:
+    """`command` gets the files that `patterns` find below the root; `needs` must end well for it to be run at all."""
+
+    name: str
+    needs: tuple[str, ...]
+    patterns: tuple[str, ...]
+    command: Callable[[list[str]], list[str]]
+
+    def files(self) -> list[str]:
+        return sorted(str(path.relative_to(ROOT)) for pattern in self.patterns for path in ROOT.glob(pattern))
+
+
+def _quiet(command: tuple[str, ...] | list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603  ours
+
+
+def _compose(files: list[str]) -> list[str]:
+    return ["docker", "compose", "-f", files[0], "--profile", "*", "config", "--quiet"]
+
+
+def _nginx(files: list[str]) -> list[str]:
+    """In the image that runs it, with a certificate made for the moment."""
+    tls = tempfile.mkdtemp(prefix="taskapi-tls-")
+    _quiet([sys.executable, "nginx/make_certificate.py", tls, "localhost"])
+    folder = (ROOT / files[0]).parent
+    mounts = ["-v", f"{folder}:/etc/nginx/taskapi:ro", "-v", f"{tls}:/etc/nginx/tls:ro"]
+    test = "cp /etc/nginx/taskapi/api.conf /tmp/api.conf && nginx -t -q -c /etc/nginx/taskapi/nginx.conf"
+    return ["docker", "run", "--rm", *mounts, _NGINX, "sh", "-c", test]
+
+
+_NGINX = "nginx:1.30-alpine"
+CHECKS = (
+    Check("compose, production", ("docker", "compose", "version"), ("docker-compose.prod.yml",), _compose),
+    Check("compose, development", ("docker", "compose", "version"), ("docker-compose.yml",), _compose),
+    Check("nginx -t", ("docker", "image", "inspect", _NGINX), ("nginx/nginx.conf",), _nginx),
+    Check("hadolint", ("hadolint", "--version"), ("Dockerfile.prod",), lambda files: ["hadolint", *files]),
+    Check(
+        "shellcheck", ("shellcheck", "--version"), ("scripts/*.sh", "run", ".ci/run"),
+        lambda files: ["shellcheck", "--external-sources", *files],
+    ),
+    Check(
+        "kubernetes-validate", ("kubernetes-validate", "--help"), ("deploy/k8s/base/*.y*ml",),
+        lambda files: ["kubernetes-validate", "--strict", *(file for file in files if "kustomization" not in file)],
+    ),
+    Check(
+        "promtool, rules", ("promtool", "--version"), ("deploy/monitoring/prometheus/rules/*.yml",),
+        lambda files: ["promtool", "check", "rules", *files],
+    ),
+    Check(
+        "promtool, configuration", ("promtool", "--version"), ("deploy/monitoring/prometheus/prometheus.yml",),
+        lambda files: ["promtool", "check", "config", "--syntax-only", *files],
+    ),
+)  # fmt: skip
+
+
+def main() -> int:
+    """Runs every check that can be run; 1 when one of them has found something."""
+    failed = 0
+    for check in CHECKS:
+        files = check.files()
+        if not files:
+            verdict = "skipped: no such files"
+        elif shutil.which(check.needs[0]) is None or _quiet(check.needs).returncode:
+            verdict = f"skipped: {' '.join(check.needs)} does not work here"
+        else:
+            done = _quiet(check.command(files))
+            failed += done.returncode != 0
+            verdict = f"FAILED\n{done.stdout}{done.stderr}" if done.returncode else "clean"
+        sys.stdout.write(f"{check.name}: {verdict}\n")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

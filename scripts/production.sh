@@ -1,0 +1,334 @@
+# Shared by the scripts beside it, which source it from the root of the tree. POSIX sh.
+# shellcheck shell=sh
+
+PRODUCTION_FILE=docker-compose.prod.yml
+# Workers first: they must know the kinds of jobs that a new api asks for. The api last: nobody outside notices what fails before.
+ROLLED="celery_worker celery_worker_mail celery_worker_heavy celery_beat web"
+
+say() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*" >&2; }
+die() { say "$@"; exit 1; }
+
+compose() { docker compose --ansi never --progress quiet -f "$PRODUCTION_FILE" "$@"; }
+
+# A variable as compose sees it: the environment wins, then .env; else the second argument.
+value_of() {
+    eval "value=\${$1-}"
+    if [ -z "$value" ] && [ -f .env ]; then
+        value=$(sed -n "s/^$1=//p" .env | tail -n 1 | sed "s/^[\"']//; s/[\"']\$//")
+    fi
+    printf '%s' "${value:-${2-}}"
+}
+
+image() { value_of TASKAPI_IMAGE task-management-api:latest; }
+previous_image() { image | sed 's/:[^:/]*$//; s/$/:previous/'; }
+id_of() { docker image inspect --format '{{.Id}}' "$1" 2> /dev/null || true; }
+commit_of() { docker image inspect --format '{{index .Config.Labels "org.opencontainers.image.revision"}}' "$1"; }
+
+# ---- What must be right before anything is touched
+
+check_engine() {
+    command -v docker > /dev/null || die "docker is missing: install Docker Engine with the compose plugin"
+    docker compose version > /dev/null 2>&1 || die "docker has no compose plugin: install docker-compose-plugin (v2)"
+    docker info > /dev/null 2>&1 || die "the Docker engine does not answer: start it, or run this as a user who may use it"
+    free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1024) }')
+    least=$(value_of DISK_MIN_MB 2048)
+    [ "$free" -ge "$least" ] || die "$free MB of disk are free here, $least are needed (DISK_MIN_MB)"
+}
+
+# The containers read secrets from files in SECRETS_DIR; what is set in the environment or in .env is written there.
+check_secrets() {
+    missing=
+    for name in DB_PASSWORD REDIS_PASSWORD SECRET_KEY; do check_secret "$name" || missing=yes; done
+    for name in SCRAPE_TOKEN GRAFANA_PASSWORD FLOWER_PASSWORD; do
+        [ -z "$(secret "$name")" ] || check_secret "$name" || missing=yes
+    done
+    [ -z "$missing" ] || exit 1
+}
+
+secret_file() { printf '%s/%s' "$(value_of SECRETS_DIR ./.secrets)" "$(printf %s "$1" | tr '[:upper:]' '[:lower:]')"; }
+secret() { value=$(value_of "$1"); [ -n "$value" ] || value=$(cat "$(secret_file "$1")" 2> /dev/null) || true; printf %s "$value"; }
+
+check_secret() {
+    value=$(secret "$1")
+    least=16
+    [ "$1" != SECRET_KEY ] || least=32
+    case $value in
+        '') say "$1 is not set: set it in .env (openssl rand -hex 32), or let start_production.sh --init write one"; return 1 ;;
+        *[!A-Za-z0-9._~-]*) say "$1 may hold letters, digits and . _ ~ - only"; return 1 ;;
+    esac
+    [ ${#value} -ge "$least" ] || { say "$1 is too short: $least characters at least (openssl rand -hex 32)"; return 1; }
+    file=$(secret_file "$1")
+    [ "$(cat "$file" 2> /dev/null)" != "$value" ] || return 0
+    # The folder keeps others out; in the containers users of their own must read the file.
+    { mkdir -p "$(dirname "$file")" && chmod 700 "$(dirname "$file")" && rm -f "$file" && (umask 222 && printf %s "$value" > "$file"); } \
+        || die "cannot write $file (SECRETS_DIR)"
+    FORCE_ROLL=1 # that a file has changed is nothing that the engine sees
+}
+
+check_ports() {
+    [ -z "$(containers nginx)" ] || return 0
+    for pair in HTTP_PORT:80 HTTPS_PORT:443; do
+        name=${pair%:*}
+        port=$(value_of "$name" "${pair#*:}")
+        why=$(docker run --rm --publish "$port:1" --entrypoint true "$(image)" 2>&1) \
+            || die "port $port cannot be used: free it, or set $name in .env ($(printf %s "$why" | head -n 1))"
+    done
+}
+
+# With the image that is about to run: its settings, then what nginx thinks of its configuration.
+check_configuration() {
+    compose run --rm --no-deps certificate || die "there is no certificate for nginx: see TLS_DIR in .env"
+    compose run --rm --no-deps nginx -t -q || die "nginx refuses its configuration, or its certificate: see TLS_DIR in .env"
+}
+
+# ---- Containers
+
+find_project() {
+    compose config --quiet || die "$PRODUCTION_FILE and .env do not fit together"
+    PROJECT=$(compose config --format json | sed -n 's/^  "name": "\(.*\)",$/\1/p')
+}
+# Those of a service, or of all; running or not.
+containers() {
+    docker ps --all --quiet --no-trunc --filter "label=com.docker.compose.project=$PROJECT" \
+        --filter "label=com.docker.compose.oneoff=False" ${1:+--filter "label=com.docker.compose.service=$1"}
+}
+service_of() { docker inspect --format '{{index .Config.Labels "com.docker.compose.service"}}' "$1"; }
+status_of() { docker inspect --format '{{.State.Status}}' "$1"; }
+replicas() {
+    compose config | awk -v start="  $1:" '
+        $0 == start { here = 1; next }
+        here && /^  [^ ]/ { exit }
+        here && $1 == "replicas:" { print $2; found = 1; exit }
+        END { if (!found) print 1 }'
+}
+
+# What the containers are made from, but for the image; kept in .deployed by the last deployment that succeeded.
+configuration() { BUILD_COMMIT='' BUILD_VERSION='' SOURCE_DATE_EPOCH='' compose config | cksum; }
+
+# Whether so many healthy containers run, of the wanted image and settings, and no others.
+up_to_date() {
+    [ -z "${FORCE_ROLL-}" ] && [ "$(cat .deployed 2> /dev/null)" = "$CONFIGURATION" ] || return 1
+    networks=1
+    case $1 in web | celery_worker*) networks=2 ;; esac
+    wanted="$(id_of "$(image)") healthy $networks"
+    found=0
+    for container in $(containers "$1"); do
+        is=$(docker inspect --format '{{.Image}} {{.State.Health.Status}} {{len .NetworkSettings.Networks}}' "$container")
+        [ "$is" = "$wanted" ] || return 1
+        found=$((found + 1))
+    done
+    [ "$found" -eq "$2" ]
+}
+
+deadline() { echo $(($(date +%s) + $(value_of DEPLOY_TIMEOUT 180))); }
+
+# Until all of these are healthy. A container that has ended or was started again by the engine is broken.
+await_healthy() {
+    until=$(deadline)
+    for container in "$@"; do
+        while :; do
+            is=$(docker inspect --format '{{.State.Status}} {{.RestartCount}} {{.State.Health.Status}}' "$container")
+            case $is in
+                'running 0 healthy') break ;;
+                'running 0 starting') ;;
+                *) say "$(service_of "$container") did not get healthy: $is"; return 1 ;;
+            esac
+            [ "$(date +%s)" -lt "$until" ] || { say "$(service_of "$container") is not healthy after $(value_of DEPLOY_TIMEOUT 180) s"; return 1; }
+            sleep 1
+        done
+    done
+}
+
+# nginx sends its requests to these apis, by address; one that cannot be reached is left out for seconds, and when none can be, the
+# name `web` counts again, as it does after a restart of nginx. Comes back when no request goes by the old list any more.
+point_nginx_at() {
+    { [ $# -gt 0 ] && [ -n "$(compose ps --quiet nginx)" ]; } || return 0
+    {
+        for container in "$@"; do
+            docker inspect --format "server {{(index .NetworkSettings.Networks \"${PROJECT}_edge\").IPAddress}}:8000 max_fails=1 fail_timeout=5s;" "$container"
+        done
+        echo 'server web:8000 resolve max_fails=0 backup;'
+    } | compose exec -T nginx sh -c 'cat > /tmp/api.conf && nginx -c /etc/nginx/taskapi/nginx.conf -s reload 2> /dev/null' || return 1
+    # A worker of the old list ends with its last client; one that follows a stream may stay, and is cut off with it.
+    for _ in 1 2 3 4 5 6; do
+        sleep 2
+        compose exec -T nginx sh -c 'cat /proc/[0-9]*/cmdline 2> /dev/null | grep -q "shutting down"' || break
+    done
+}
+
+# Within its grace period, in which it answers what it has taken and gives its jobs back; kept until the deployment has succeeded.
+retire() {
+    RETIRED="$RETIRED $1"
+    docker stop "$1" > /dev/null
+}
+
+remove() {
+    docker stop "$1" > /dev/null 2>&1 || true
+    docker rm --force --volumes "$1" > /dev/null 2>&1 || true
+}
+
+# ---- Replacing a release
+
+# New containers beside the old ones; once they are healthy, the old ones end one by one, and the new ones show that they work.
+roll() {
+    count=$(replicas "$1")
+    if up_to_date "$1" "$count"; then return 0; fi
+    old=
+    for container in $(containers "$1"); do
+        case $(status_of "$container") in
+            running) old="$old $container" ;;
+            *) remove "$container" ;; # what a deployment left that was cut off
+        esac
+    done
+    say "starting $1"
+    # shellcheck disable=SC2086
+    set -- "$1" $old
+    compose up --no-start --no-deps --no-recreate --scale "$1=$(($# - 1 + count))" "$1" || return 1
+    new=
+    for container in $(containers "$1"); do
+        case " $old " in *" $container "*) ;; *) new="$new $container" ;; esac
+    done
+    ADDED="$ADDED $new"
+    # shellcheck disable=SC2086
+    {
+        [ "$1" != web ] || [ -z "$old" ] || point_nginx_at $old || return 1
+        docker start $new > /dev/null || return 1
+        await_healthy $new || return 1
+        [ "$1" != web ] || point_nginx_at $new || return 1
+        [ -z "$old" ] || say "ending the old $1"
+        for container in $old; do retire "$container" || return 1; done
+        prove "$1" $new
+    }
+}
+
+prove() {
+    case $1 in
+        celery_worker*) docker exec "$2" taskapi worker --prove ;;
+        celery_beat) docker exec "$2" taskapi beat --prove ;;
+    esac
+}
+
+# nginx goes on with the same process and connections, unless the container's own settings have changed.
+roll_nginx() {
+    compose up --detach --no-deps --wait nginx || return 1
+    # shellcheck disable=SC2016
+    compose exec -T nginx sh -c '
+        sum=$(cat /etc/nginx/taskapi/*.conf /etc/nginx/tls/*.pem | cksum)
+        [ "$sum" != "$(cat /tmp/loaded 2> /dev/null)" ] || exit 0
+        nginx -c /etc/nginx/taskapi/nginx.conf -s reload && printf %s "$sum" > /tmp/loaded'
+}
+
+# What /health/ready says through nginx, and which release answers. Exits 0 when all of it works.
+ask() {
+    compose exec -T web python -I - "$(commit_of "$(image)")" <<'PYTHON'
+import json, ssl, sys, urllib.error, urllib.request
+
+context = ssl._create_unverified_context()  # the certificate may be self-signed; its name is the public one
+try:
+    with urllib.request.urlopen("https://nginx:8443/health/ready", timeout=5, context=context) as answer:
+        checks = json.load(answer)["checks"]
+    with urllib.request.urlopen("http://127.0.0.1:8000/health", timeout=5) as answer:
+        commit = json.load(answer)["commit"]
+except urllib.error.HTTPError as error:
+    sys.exit(f"{error.url} answers {error.code}: {error.read(500).decode(errors='replace')}")
+except OSError as error:
+    sys.exit(f"no answer: {error}")
+needed = ("database", "redis", "redis_policy", "celery_workers", "celery_beat")
+failing = [f"{name} is {checks[name]}" for name in needed if checks[name] != "healthy"]
+if commit != sys.argv[1]:
+    failing.append(f"the release of commit {commit} answers instead of {sys.argv[1]}")
+sys.exit("; ".join(failing) or 0)
+PYTHON
+}
+
+await_answer() {
+    until=$(deadline)
+    until answer=$(ask 2>&1); do
+        [ "$(date +%s)" -lt "$until" ] || { say "it does not work: $answer"; return 1; }
+        sleep 1
+    done
+}
+
+deploy_steps() {
+    compose up --detach --no-deps --wait db redis || return 1
+    compose run --rm --no-deps migrate || { say "the migration failed"; return 1; }
+    compose run --rm --no-deps web doctor --before-start --workers 3 || { say "taskapi doctor has found what must be mended first"; return 1; }
+    for service in $ROLLED; do roll "$service" || return 1; done
+    roll_nginx || return 1
+    for service in $(compose config --services); do
+        case " $ROLLED db redis nginx migrate certificate " in
+            *" $service "*) ;;
+            *) compose up --detach --no-deps "$service" || return 1 ;;
+        esac
+    done
+    await_answer
+}
+
+# What runs now, whatever the tag says meanwhile; nothing before a first start.
+running_image() { for container in $(containers web); do docker inspect --format '{{.Image}}' "$container"; done | head -n 1; }
+
+# From the image that is tagged as the one to run; the argument is the one that ran before. Comes back when everything works; else everything is as it was, and exits 1.
+deploy() {
+    BEFORE=$1
+    ADDED=
+    RETIRED=
+    FRESH=
+    CONFIGURATION=$(configuration)
+    [ -n "$(containers)" ] || FRESH=yes
+    trap 'say "interrupted"; go_back; exit 130' INT TERM HUP
+    if ! deploy_steps; then
+        show_logs
+        go_back
+        exit 1
+    fi
+    trap '' INT TERM HUP
+    printf '%s\n' "$CONFIGURATION" > .deployed
+    for container in $RETIRED; do remove "$container"; done
+    if [ -n "$BEFORE" ] && [ "$BEFORE" != "$(id_of "$(image)")" ]; then docker tag "$BEFORE" "$(previous_image)"; fi
+    trap - INT TERM HUP
+}
+
+show_logs() {
+    compose ps --all >&2 || true
+    for container in $(containers); do
+        case " $ADDED " in *" $container "*) ;; *) [ -n "$FRESH" ] || continue ;; esac
+        say "--- the last of $(service_of "$container")"
+        docker logs --tail 40 "$container" >&2 2>&1 || true
+    done
+}
+
+# To the containers that ran before, which are still there; after a first start that failed, nothing stays but the data.
+go_back() {
+    trap '' INT TERM HUP
+    if [ -n "$FRESH" ]; then
+        compose down > /dev/null 2>&1 || true
+        say "nothing was left running"
+        return 0
+    fi
+    [ -z "$BEFORE" ] || docker tag "$BEFORE" "$(image)"
+    [ -n "$ADDED$RETIRED" ] || { say "nothing was replaced"; return 0; }
+    say "going back to the release before"
+    # shellcheck disable=SC2086
+    if [ -n "$RETIRED" ]; then
+        docker start $RETIRED > /dev/null || true
+        await_healthy $RETIRED || say "the release before does not get healthy either"
+    fi
+    apis=
+    for container in $(containers web); do
+        case " $ADDED " in *" $container "*) ;; *) apis="$apis $container" ;; esac
+    done
+    # shellcheck disable=SC2086
+    point_nginx_at $apis || say "nginx does not take the list of apis"
+    for container in $ADDED; do remove "$container"; done
+    say "the release before runs again"
+}
+
+# One deployment at a time.
+lock() {
+    if ! mkdir .deploying 2> /dev/null; then
+        other=$(cat .deploying/pid 2> /dev/null || true)
+        if [ -n "$other" ] && kill -0 "$other" 2> /dev/null; then die "process $other deploys already"; fi
+    fi
+    echo $$ > .deploying/pid
+    trap 'rm -rf .deploying' EXIT
+}
