@@ -12,7 +12,6 @@ from typing import TypeVar
 import typer
 
 from app.cli.configuration import REFUSED, read_settings
-from app.infra import migrations
 from app.infra.settings import Settings
 from app.worker import proof
 from app.worker.line import Line
@@ -47,6 +46,8 @@ def run_beat() -> None:
 
 def _wait_for_schema(name: str) -> None:
     """Exits 3 with one line when STARTUP_TIMEOUT is over."""
+    from app.infra import migrations  # not at the top: a check runs every minute and has no use for it
+
     try:
         asyncio.run(migrations.wait_usable(read_settings()))
     except migrations.MigrationError as error:
