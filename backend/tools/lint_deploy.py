@@ -44,6 +44,12 @@ def _nginx(files: list[str]) -> list[str]:
     return ["docker", "run", "--rm", *mounts, _NGINX, "sh", "-c", test]
 
 
+def _rendered(command: str) -> Callable[[list[str]], list[str]]:
+    """Each kustomization as it would be applied, on the standard input of a command."""
+    each = f'manifests=$(kubectl kustomize "${{one%/*}}") && printf "%s\\n" "$manifests" | {command}'
+    return lambda files: ["sh", "-c", f"for one; do {each} || exit 1; done", "sh", *files]
+
+
 _NGINX = "nginx:1.30-alpine"
 CHECKS = (
     Check("compose, production", ("docker", "compose", "version"), ("docker-compose.prod.yml",), _compose),
@@ -55,8 +61,15 @@ CHECKS = (
         lambda files: ["shellcheck", "--external-sources", *files],
     ),
     Check(
-        "kubernetes-validate", ("kubernetes-validate", "--help"), ("deploy/k8s/base/*.y*ml",),
-        lambda files: ["kubernetes-validate", "--strict", *(file for file in files if "kustomization" not in file)],
+        "kubernetes-validate", ("sh", "-c", "kubernetes-validate --help && kubectl version --client"),
+        ("deploy/k8s/overlays/*/kustomization.yaml",),
+        _rendered("kubernetes-validate --strict --quiet --no-warn -k 1.36 /dev/stdin"),
+    ),
+    Check(
+        "kubernetes, server dry run", ("kubectl", "get", "namespace", "taskapi"),
+        ("deploy/k8s/overlays/small/kustomization.yaml",),
+        # A Job that is there cannot be applied again.
+        _rendered("kubectl apply --dry-run=server -l app.kubernetes.io/component!=migrate -f -"),
     ),
     Check(
         "promtool, rules", ("promtool", "--version"), ("deploy/monitoring/prometheus/rules/*.yml",),

@@ -28,7 +28,7 @@ from app.kit.errors import AppError
 from app.schedules.builtin import BACKUPS, BUILT_IN, BuiltIn
 from app.worker.kinds import KINDS
 from app.worker.metrics import BeatMetrics, WorkerMetrics
-from tools import dashboards
+from tools import dashboards, prometheus_rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -294,6 +294,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "metrics.md": metrics_page(),
         ENV_EXAMPLE: written_by_hand + env_settings(),
         **dashboards.files(),
+        prometheus_rules.MANIFEST: prometheus_rules.manifest(),
     }
 
 
