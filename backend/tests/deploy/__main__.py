@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from tests.deploy.installation import Breakage, Installation
-from tests.deploy.ledger import Ledger, Load, wrongs
+from tests.deploy.ledger import Ledger, Load, settle, wrongs
 
 BREAKAGES = {
     "a worker whose jobs fail": Breakage(
@@ -20,7 +20,6 @@ BREAKAGES = {
     "an api that does not get ready": Breakage("app/core/schema_gate.py", "if present == needed", "if not needed"),
     "a worker that does not start": Breakage("app/core/celery_app.py", "import structlog", "import typo"),
 }
-QUIET_SECONDS = 300
 
 
 def say(text: str) -> None:
@@ -64,7 +63,7 @@ async def _rounds(installation: Installation, asked: argparse.Namespace) -> int:
                 failures += await _deploy(installation, ledger, f"round {number + 1}/{asked.rounds}", None)
             for name, broken in list(BREAKAGES.items())[: asked.broken]:
                 failures += await _deploy(installation, ledger, name, broken)
-    failures += await _settle(installation)
+    failures += await settle(installation)
     failures += wrongs(installation, ledger)
     failures += ledger.failures
     say(
@@ -100,19 +99,6 @@ async def _deploy(installation: Installation, ledger: Ledger, name: str, broken:
         + "".join(f"\n    {one}" for one in [*ledger.failures[failed:], *found])
     )
     return found
-
-
-async def _settle(installation: Installation) -> list[str]:
-    """Waits until every job of the load has ended."""
-    waiting = (
-        "SELECT count(*) AS n FROM jobs WHERE kind LIKE 'email.%' AND state IN ('available', 'scheduled', 'running')"
-    )
-    until = time.monotonic() + QUIET_SECONDS
-    while installation.rows(waiting)[0]["n"]:
-        if time.monotonic() > until:
-            return ["jobs still wait"]
-        await asyncio.sleep(1)
-    return []
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import httpx2
 ROOT = Path(__file__).parents[3]
 EMAIL, PASSWORD = "operator@example.com", "correct-horse-battery-staple-42"
 COMPOSE_FILE = "docker-compose.prod.yml"
+MAIL = "/var/lib/taskapi/files/mail"
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,10 @@ class Installation:
         command = ["psql", "-U", "taskuser", "-d", "taskdb", "-At", "-v", "ON_ERROR_STOP=1", "-f", "-"]
         said = self.compose("exec", "-T", "db", *command, stdin=f"SELECT row_to_json(found) FROM ({sql}) AS found")
         return [json.loads(line) for line in said.splitlines()]
+
+    def letters(self) -> int:
+        """Messages that were sent, as files."""
+        return int(self.compose("exec", "-T", "celery_worker_mail", "sh", "-c", f"ls {MAIL} | wc -l"))
 
     def containers(self) -> dict[str, list[str]]:
         """The containers of each service that runs, and `image health` of each."""

@@ -8,10 +8,20 @@ import random
 import secrets
 import time
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import httpx2
 
-from tests.deploy.installation import Installation
+QUIET_SECONDS = 300
+
+
+class Tables(Protocol):
+    """What an installation shows of itself, wherever it runs. It must be one that only this load has written to."""
+
+    def rows(self, sql: str) -> list[dict[str, Any]]: ...
+
+    def letters(self) -> int:
+        """Messages that were sent, as files."""
 
 
 @dataclass
@@ -112,7 +122,20 @@ class Load:
         self._idle.append((task["id"], answer.headers["ETag"]))
 
 
-def wrongs(installation: Installation, ledger: Ledger) -> list[str]:
+async def settle(installation: Tables) -> list[str]:
+    """Waits until every job of the load has ended."""
+    waiting = (
+        "SELECT count(*) AS n FROM jobs WHERE kind LIKE 'email.%' AND state IN ('available', 'scheduled', 'running')"
+    )
+    until = time.monotonic() + QUIET_SECONDS
+    while installation.rows(waiting)[0]["n"]:
+        if time.monotonic() > until:
+            return ["jobs still wait"]
+        await asyncio.sleep(1)
+    return []
+
+
+def wrongs(installation: Tables, ledger: Ledger) -> list[str]:
     """Where the tables do not agree with the ledger. For a moment in which every job has ended."""
     found = []
     there = {
@@ -133,8 +156,7 @@ def wrongs(installation: Installation, ledger: Ledger) -> list[str]:
         found.append(f"{len(ledger.mailings - done)} jobs were lost or did not complete")
     if not len(ledger.mailings) <= len(jobs) <= len(ledger.mailings) + ledger.uncertain:
         found.append(f"{len(jobs)} mailings for {len(ledger.mailings)} acknowledged")
-    folder = "/var/lib/taskapi/files/mail"
-    letters = int(installation.compose("exec", "-T", "celery_worker_mail", "sh", "-c", f"ls {folder} | wc -l"))
+    letters = installation.letters()
     if letters != len(jobs):
         found.append(f"{letters} letters for {len(jobs)} mailings")
     slots = installation.rows(
