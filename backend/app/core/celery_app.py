@@ -90,7 +90,8 @@ class WorkerProcess:
         logging.share_level(self._level.fileno())
         logging.set_level(settings.log_level)
         self._reconciler: subprocess.Popen[bytes] | None = None
-        self._told_to_end = False
+        self._told_to_end_at: float | None = None
+        """In a pool process: when it was told so itself. Its siblings, and the worker, go on."""
 
     def keep_reconciler(self) -> None:
         """Starts it, and again if it has died."""
@@ -135,7 +136,10 @@ class WorkerProcess:
         # A process ends when its parent has read its last answers, or after half a minute; a parent that ends may not read
         # them any more, and they say nothing.
         billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 1
-        self.child = Child(self.settings, self.id, self.shutdown.release_at, self.channel.tell)
+        self.child = Child(self.settings, self.id, self._release_at, self.channel.tell)
+
+    def _release_at(self) -> float | None:
+        return self._told_to_end_at or self.shutdown.release_at()
 
     def end_child(self, **_: Any) -> None:
         if self.child is not None:
@@ -150,13 +154,12 @@ class WorkerProcess:
             self.child.run_next(queue)
         finally:
             signal.signal(signal.SIGTERM, before)
-        if self._told_to_end:
+        if self._told_to_end_at is not None:
             signal.raise_signal(signal.SIGTERM)
 
     def _give_back(self, _: int, __: FrameType | None) -> None:
-        # Somebody ends the whole process group at once: the job goes back, and no attempt is counted.
-        self._told_to_end = True
-        self.shutdown.begin(0)
+        # Somebody ends the whole process group at once, or this process alone: the job goes back, and no attempt is counted.
+        self._told_to_end_at = time.monotonic()
         if self.child is not None:
             self.child.release()
 

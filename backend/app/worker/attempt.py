@@ -65,6 +65,9 @@ class Attempt:
     following: tuple[float, Any] | None = None
     """What the statement that ended this attempt claimed, all NULL where there was nothing, and when it was sent."""
 
+    claim_unheard: bool = False
+    """That statement was sent, and its answer was lost."""
+
     def held(self, **params: Any) -> dict[str, Any]:
         """Parameters of a statement that counts only while this attempt holds its lease."""
         return {"id": self.id, "token": self.token, **params}
@@ -102,6 +105,7 @@ class Attempt:
             except Exception as error:
                 if not is_lost_or_busy(error):
                     raise
+                self.claim_unheard = True
             else:
                 self.following = sent, row
                 return cast("str | None", row["ended"])

@@ -8,7 +8,9 @@ import math
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
 import structlog
 from pydantic import ValidationError
@@ -50,6 +52,8 @@ class Child:
     ) -> None:
         self._settings = settings.model_copy(update={"database_pool_size": 2, "database_session_pool_size": 2})
         self._worker = f"{worker_id}/{os.getpid()}"
+        self._token = UUID(int=0)
+        """Of the last attempt that it began."""
         self._release_at = release_at
         self._tell = tell
         self._turn = turn
@@ -103,7 +107,14 @@ class Child:
                 attempt = await self._next(attempt)
         except Exception as error:  # noqa: BLE001  the reconciler sends a message again once there is a database
             log.warning("claim_failed", queue=queue, reason=f"{type(error).__name__}: {error}")
+            with suppress(Exception):
+                await self._release_unheard()
         return ran
+
+    async def _release_unheard(self) -> None:
+        """The answer to a claim was lost, and it may have found a job: nobody would run that before its lease is over."""
+        for row in await self._line.fetch(repository.RELEASE_UNHEARD, {"worker": self._worker, "token": self._token}):
+            log.warning("claim_unheard", job_id=str(row["id"]))
 
     async def _first(self) -> Attempt | None:
         if self._release_at() is not None:
@@ -116,6 +127,8 @@ class Child:
         return attempt
 
     async def _next(self, before: Attempt) -> Attempt | None:
+        if before.claim_unheard:
+            await self._release_unheard()
         if before.following is not None:
             return self._begin(*before.following)
         return await self._claim() if self._goes_on() else None
@@ -145,6 +158,7 @@ class Child:
         """The attempt at what was claimed by a statement sent at `sent`."""
         if row["id"] is None:
             return None
+        self._token = row["lease_token"]
         kind = kinds.KINDS[row["kind"]]
         latency = row["latency"] if row["attempt"] == 1 else None
         self._tell("began", kind=kind.kind, queue=row["queue"], latency=latency)

@@ -86,11 +86,17 @@ RETRY = _statement(f"""
     WHERE {_HELD} RETURNING state
 """)  # noqa: S608
 
-RELEASE = _statement(f"""
+_RELEASE = f"""
     UPDATE jobs SET state = {_BACK.format(state="'available'")}, attempt = attempt - 1,
         finished_at = CASE WHEN cancel_requested_at IS NOT NULL THEN now() END, {_NO_LEASE}
-    WHERE {_HELD} RETURNING state
-""")  # noqa: S608
+"""  # noqa: S608
+
+RELEASE = _statement(f"{_RELEASE} WHERE {_HELD} RETURNING state")
+
+# Between two jobs of a pool process: what is claimed in its name, but for the job that it had last, it never heard of.
+RELEASE_UNHEARD = _statement(
+    f"{_RELEASE} WHERE worker = :worker AND state = 'running' AND lease_token <> :token RETURNING id"
+)
 
 DUE = _statement("""
     UPDATE jobs SET state = 'available' WHERE id IN (

@@ -84,6 +84,29 @@ async def test_a_job_lost_to_another_worker_does_not_end_the_turn(patient, add, 
     ]
 
 
+@pytest.mark.parametrize(
+    "statement", [repository.CLAIM, repository.FINISH_AND_CLAIM], ids=["claim", "finish and claim"]
+)
+async def test_a_claim_whose_answer_was_lost_is_no_attempt(
+    patient, add, look, monkeypatch: Any, statement: Any
+) -> None:
+    fetch, lost = patient._line.fetch, []
+
+    async def deaf_once(asked: Any, params: Any) -> list[Any]:
+        rows = await fetch(asked, params)
+        if asked is statement and not lost:
+            lost.append(rows)
+            raise ConnectionResetError
+        return list(rows)
+
+    monkeypatch.setattr(patient._line, "fetch", deaf_once)
+    jobs = [await add(EchoArgs()), await add(EchoArgs())]
+    while (await look(jobs[1])).state != "completed":
+        assert await run(patient) or lost
+    found = [await look(one) for one in jobs]
+    assert [(job.state, job.attempt, job.errors) for job in found] == [("completed", 1, [])] * 2
+
+
 async def test_a_worker_that_shuts_down_ends_its_job_and_takes_no_other(add, look, gate, settings) -> None:
     shutdown = threading.Event()
     child = Child(settings, "test", lambda: time.monotonic() + 3600 if shutdown.is_set() else None, turn=3600)

@@ -32,6 +32,19 @@ async def test_sigterm_to_the_whole_group_loses_nothing(start, add, look, gate) 
     assert (job.state, job.attempt, job.deaths) == ("available", 0, 0)
 
 
+async def test_a_signal_to_one_pool_process_ends_nothing_else(start, add, finished, gate) -> None:
+    await start()
+    job_id = await add(GateArgs())
+    _, _, pid = await gate.started()
+    gated = psutil.Process(pid)
+    gated.terminate()
+    gone, _ = psutil.wait_procs([gated], timeout=30)
+    assert gone
+    await gate.open()
+    assert (await finished(job_id)).state == "completed"
+    assert [(await finished(one)).state for one in [await add(EchoArgs()) for _ in range(3)]] == ["completed"] * 3
+
+
 async def test_nothing_is_left_of_a_worker_that_was_killed(start, add, gate) -> None:
     worker = await start()
     await add(GateArgs())
