@@ -82,11 +82,19 @@ class AppLifecycleManager:
         if not self.started:
             raise RuntimeError(self.failure or f"the application is {self.phase}")
 
+    async def settled_within(self, seconds: float) -> None:
+        """Returns when it is known whether the process will serve, at the latest after so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._settled.wait()
+
     def drain(self) -> None:
         """No longer ready: probes say so, each answer closes its connection, streams end."""
         if self.phase == "started":
             self.phase = "draining"
             log.info("draining")
+        elif self._starting is not None:
+            self._settled.set()  # whoever waits for the start
         self.told_to_drain.set()
 
     async def stop(self) -> None:

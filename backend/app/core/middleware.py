@@ -88,6 +88,7 @@ class HttpMiddleware:
         self._body_limit = settings.max_body_bytes
         self._body_limits = body_limits
         self._max_open = settings.max_connections
+        self._patience = settings.database_deadline
         self._open = 0
         metrics.gauge("taskapi_http_requests_open", "Requests being served.", lambda: self._open)
 
@@ -105,6 +106,9 @@ class HttpMiddleware:
         exchange = _Exchange(receive, send, self._extra_headers(scope, request_id), head=method == "HEAD")
         self._open += 1
         try:
+            if self._lifecycle.phase == "starting" and not scope["path"].startswith("/health"):
+                # A proxy without checks of its own sends requests as soon as the port is open: better late than refused.
+                await self._lifecycle.settled_within(self._patience)
             refusal = self._refusal(scope, headers)
             if refusal is None:
                 if b"content-length" in headers or b"transfer-encoding" in headers:

@@ -111,7 +111,8 @@ async def test_the_same_signal_again_ends_it_at_once(serve: Serve) -> None:
 
 
 async def test_without_a_database_it_lives_and_says_so_and_sigterm_ends_it(serve: Serve) -> None:
-    async with serve(DATABASE_URL=f"postgresql://127.0.0.1:{closed_port()}/nothing") as api:
+    nowhere = f"postgresql://127.0.0.1:{closed_port()}/nothing"
+    async with serve(DATABASE_URL=nowhere, DATABASE_DEADLINE="0.1") as api:
         await api.event("component_not_started", component="database")
         assert (await get(api, "/health/live")).status_code == 200
         startup = await get(api, "/health/startup")
@@ -137,6 +138,20 @@ async def test_it_starts_when_the_database_comes(serve: Serve, database_url: str
             await api.event("component_not_started", component="database")
             proxy.thaw()
             await api.event("started")
+
+
+async def test_a_request_that_comes_while_it_starts_is_answered_when_it_has(serve: Serve, database_url: str) -> None:
+    host, port = database_url.rsplit("@", 1)[1].split("/", maxsplit=1)[0].split(":")
+    async with proxy_to(host, int(port)) as proxy:
+        proxy.freeze()
+        through = database_url.replace(f"{host}:{port}", f"127.0.0.1:{proxy.port}")
+        async with serve(DATABASE_URL=through, DATABASE_DEADLINE="30") as api:
+            head = b"GET /tasks HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+            answer = asyncio.create_task(raw(api, head))
+            await api.event("component_not_started", component="database")
+            assert not answer.done()
+            proxy.thaw()
+            assert (await answer).startswith(b"HTTP/1.1 401 ")
 
 
 async def test_it_waits_for_the_schema_and_names_the_command(serve: Serve, empty_database_url: str) -> None:

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import BaseModel
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from app.cli.worker import _QUIET
 from app.core import beat
@@ -65,6 +65,11 @@ async def add_jobs(caller: CurrentCaller, session: SessionDep, wanted: Wanted) -
     if wanted.fail:
         raise RolledBack
     return Enqueued(ids=added)
+
+
+@router.get("/slow", status_code=204)
+async def be_slow(_: CurrentCaller, session: SessionDep, seconds: float) -> None:
+    await session.execute(text("SELECT pg_sleep(:seconds)"), {"seconds": seconds})
 
 
 def _die(*_: Any) -> None:

@@ -86,7 +86,7 @@ async def _outage(trial: Trial, *, frozen: bool) -> None:
     async with trial.world() as world:
         apis = [await world.api(), await world.api()]
         world.worker()
-        load = Load(world, apis, rate=5 if trial.quick else RATE)
+        load = Load(world, [api.client for api in apis], rate=5 if trial.quick else RATE)
         length = min(trial.rounds, 15)
         before = await load.run(length)
         if frozen:
@@ -115,7 +115,7 @@ async def _outage(trial: Trial, *, frozen: bool) -> None:
             f"{load.rate} requests/s for {trial.rounds} s over two apis, {len(load.jobs)} jobs, {len(waiting)} waited"
         )
         trial.progress(trial.rounds)
-        trial.check_all(await world.wrongs())
+        trial.check_all([*await load.wrongs(), *await world.wrongs()])
 
 
 async def _degraded(api: Api, during: asyncio.Task[Any]) -> set[int]:

@@ -22,12 +22,12 @@ _HEAD = """\
 <!-- Written by `./run faults`: do not edit. -->
 
 Each fault is tried on real processes: workers, beats and apis, a PostgreSQL with a database of the row's own, a Valkey of its own, a TCP proxy before each.
-Three witnesses judge, none of them the code that is tried: the **ledger** (jobs whose creation was acknowledged), **triggers** in the
+Three witnesses judge, none of them the code that is tried: the **ledger** (jobs and tasks as they were acknowledged), **triggers** in the
 database (every state that a job went through; at each commit of an effect, whether its attempt still held the job) and the **sink** (calls to the world
 outside, with their keys). A row passes when they agree and every time is within the criterion. Leases, heartbeats and pauses are the
 product's defaults. Times are in seconds: p50 / p99 / p100.
 
-Not here: nginx and two hosts. All processes of a row share one machine with the witnesses.
+Not here: two hosts. All processes of a row share one machine with the witnesses.
 """
 
 
@@ -42,6 +42,8 @@ def failed(trial: Trial) -> bool:
 
 
 def line_of(trial: Trial) -> str:
+    if trial.not_run is not None:
+        return f"{trial.row.name}: not run: {trial.not_run}"
     times = "; ".join(_described(name, measure) for name, measure in trial.measures.items())
     verdict = "FAILED" if failed(trial) else "passed"
     found = [*trial.failures[:3], *trial.exceeded, *trial.notes]
@@ -67,7 +69,9 @@ def _known() -> dict[str, Any]:
 
 
 def write(trial: Trial, command: str) -> None:
-    """Puts this row's result in its place of the page."""
+    """Puts this row's result in its place of the page, where it was run."""
+    if trial.not_run is not None:
+        return
     results = _known()
     results[trial.row.name] = {
         "verdict": "failed" if failed(trial) else "passed",

@@ -44,7 +44,7 @@ async def no_database(trial: Trial) -> None:
 
 async def _without_database(world: World) -> tuple[Api, float]:
     api = world.begin_api(DATABASE_URL="postgresql://127.0.0.1:1/nothing")
-    await api.answers("/health/live")  # the waiting begins with the first answer
+    await api.answers(api.client, "/health/live")  # the waiting begins with the first answer
     return api, time.monotonic()
 
 
@@ -52,7 +52,7 @@ async def _late(trial: Trial, world: World, pause: float) -> None:
     way, address = await world.way_to_postgres()
     way.cut()
     api = world.begin_api(DATABASE_URL=address)
-    await api.answers("/health/live")
+    await api.answers(api.client, "/health/live")
     await asyncio.sleep(pause)
     for path, status in (("/health/live", 200), ("/health/ready", 503), ("/health/startup", 503)):
         answer = await api.client.get(path)

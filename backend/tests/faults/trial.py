@@ -20,6 +20,10 @@ _SHOWN = 10
 """Failures of a row that are told one by one."""
 
 
+class NotRunError(Exception):
+    """This machine does not have what the row needs."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One fault: how it is tried, and what must be true."""
@@ -67,6 +71,8 @@ class Trial:
         self.failures: list[str] = []
         self.measures: dict[str, Measure] = {}
         self.notes: list[str] = []
+        self.not_run: str | None = None
+        """What this machine lacks; then nothing was tried."""
         self.seconds = 0.0
         self.load = os.getloadavg()[0]
         """What the machine was busy with already: processes that wanted a CPU, over the minute before."""
@@ -77,15 +83,18 @@ class Trial:
         began = time.monotonic()
         try:
             await self.row.attempt(self)
+        except NotRunError as error:
+            self.not_run = str(error)
         except Exception as error:  # noqa: BLE001  a row that breaks off has failed; the others are still tried
             self.fail(f"broken off: {type(error).__name__}: {error}")
         self.seconds = time.monotonic() - began
 
     @asynccontextmanager
-    async def world(self, **settings: str) -> AsyncIterator[World]:
+    async def world(self, postgres: str | None = None, **settings: str) -> AsyncIterator[World]:
+        """`postgres`: a server of the row's own, as its superuser; else all rows share one, each with its own database."""
         with tempfile.TemporaryDirectory(prefix="taskapi-faults-") as directory:
             chosen = (QUICK if self.quick else {}) | settings
-            async with World(Path(directory), self._admin_url, chosen) as world:
+            async with World(Path(directory), postgres or self._admin_url, chosen) as world:
                 before = len(self.failures)
                 try:
                     yield world

@@ -136,6 +136,16 @@ class Process:
                 raise AssertionError(f"it ended without {text!r}: {self.log[-3000:]}")
             await asyncio.sleep(0.05)
 
+    async def answers(self, client: httpx2.AsyncClient, path: str) -> None:
+        """Waits for a 200."""
+        while True:
+            if not self.running:
+                raise AssertionError(f"{self.name} ended: {self.log[-3000:]}")
+            with contextlib.suppress(httpx2.TransportError):
+                if (await client.get(path)).status_code == 200:
+                    return
+            await asyncio.sleep(0.05)
+
     def start(self) -> None:
         assert self._child.log is not None
         self._read_from = self._child.log.stat().st_size
@@ -149,18 +159,8 @@ class Api(Process):
         super().__init__(child)
         self.client = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=15, trust_env=False)
 
-    async def answers(self, path: str) -> None:
-        """Waits for a 200."""
-        while True:
-            if not self.running:
-                raise AssertionError(f"the api ended: {self.log[-3000:]}")
-            with contextlib.suppress(httpx2.TransportError):
-                if (await self.client.get(path)).status_code == 200:
-                    return
-            await asyncio.sleep(0.05)
-
     async def ready(self) -> None:
-        await self.answers("/health/ready")
+        await self.answers(self.client, "/health/ready")
 
     async def sign_up(self) -> str:
         """An `Authorization` that every api of this world takes."""
@@ -224,7 +224,7 @@ class World:
         self.environment = self._environment()
         ours = {**self.environment, "DATABASE_URL": self._database_url, "REDIS_URL": self.valkey.url}
         self.settings = Settings(**{name.lower(): value for name, value in ours.items()})  # type: ignore[arg-type]
-        self.rows = await asyncpg.create_pool(self._database_url, min_size=1, max_size=4)
+        self.rows = await asyncpg.create_pool(self._database_url, min_size=0, max_size=4)
         leave(self.rows.close)
         await self.rows.execute(_WITNESSES)
         self.redis = Redis.from_url(self.valkey.url)
