@@ -153,7 +153,6 @@ async def _kill_and_start(server: PostgresServer) -> None:
 async def too_slow(trial: Trial) -> None:
     async with trial.world() as world:
         api = await world.api()
-        await _answers_again(api)
         limits = httpx2.Limits(max_connections=None)
         async with (
             probing(api, 20, [_LIVE]) as probed,
@@ -161,6 +160,8 @@ async def too_slow(trial: Trial) -> None:
                 base_url=api.client.base_url, headers=api.client.headers, timeout=30, trust_env=False, limits=limits
             ) as crowd,
         ):
+            # Every connection is open before, as in a process that has served for a while.
+            await asyncio.gather(*(crowd.get("/faults/slow", params={"seconds": 0.5}) for _ in range(20)))
             answers = await asyncio.gather(*(_slow(trial, crowd) for _ in range(trial.rounds)))
             over = time.monotonic()
             await _answers_again(api)
