@@ -14,6 +14,19 @@ import asyncpg
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+_CUT = (asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.InternalClientError)
+"""The server has ended the session, or is dead: the last words arrive before the connection shows as closed.
+
+The driver's internal error is what the next statement gets on one that was cut in the middle of an answer.
+"""
+LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    ConnectionError,
+    *_CUT,
+)
+"""What the driver raises when the connection is gone (not when a statement is wrong)."""
 _IDLE_SECONDS = 1800
 """After that long without use a connection is opened anew: a router between may have forgotten it."""
 
@@ -57,7 +70,7 @@ class Connections:
                 connection = place.connection = await self._connect()
             place.used_at = now
             return await connection.fetch(sql, *arguments)
-        except (asyncio.CancelledError, TimeoutError):
+        except (asyncio.CancelledError, TimeoutError, *_CUT):
             # By the deadline, by the client, or because the server is silent: to keep it would be to wait for the answer.
             place.drop()
             raise

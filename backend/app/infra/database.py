@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, a
 from sqlalchemy.orm import Session
 
 from app.infra import tracing
-from app.infra.connections import Connections, waiting_at
+from app.infra.connections import LOST, Connections, waiting_at
 from app.kit.errors import Unavailable
 from app.kit.lifecycle import Check
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from app.infra.settings import Settings
     from app.infra.statements import Statement
 
-LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError, ConnectionError)
-"""What the driver raises when the connection is gone (not when a statement is wrong)."""
 BUSY = (
     asyncpg.TooManyConnectionsError,
     asyncpg.QueryCanceledError,

@@ -27,7 +27,7 @@ database (every state that a job went through; at each commit of an effect, whet
 outside, with their keys). A row passes when they agree and every time is within the criterion. Leases, heartbeats and pauses are the
 product's defaults. Times are in seconds: p50 / p99 / p100.
 
-Not here: two hosts. All processes of a row share one machine with the witnesses.
+F23 has nginx before the apis, with the files of `nginx/`, and is not run where there is no nginx; F28 and F29 have a PostgreSQL of their own. Not here: two hosts. All processes of a row share one machine with the witnesses.
 """
 
 

@@ -77,6 +77,13 @@ async def test_a_connection_that_the_server_ended_is_replaced(
     assert new != pid
 
 
+async def test_a_connection_that_is_ended_in_the_middle_of_a_statement_is_not_used_again(two: Connections) -> None:
+    for _ in range(5):
+        with pytest.raises(LOST):
+            await two.fetch("SELECT pg_terminate_backend(pg_backend_pid()), pg_sleep(600)", ())
+        await pid_of(two)
+
+
 async def test_a_connection_that_was_idle_for_long_is_opened_anew(
     two: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
