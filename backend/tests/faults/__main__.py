@@ -9,6 +9,7 @@ import shlex
 import sys
 
 from tests.faults import report
+from tests.faults.load import RATE
 from tests.faults.rows import ROWS
 from tests.faults.trial import Trial
 
@@ -25,6 +26,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"{' '.join(ROWS)}; all by default")
     parser.add_argument("--rounds", type=int, help="instead of the full number of each row")
+    parser.add_argument("--rate", type=int, default=RATE, help=f"requests a second, for rows under load ({RATE})")
     parser.add_argument("--quick", action="store_true", help="short leases and pauses; nothing is measured or written")
     parser.add_argument("--no-page", action="store_true", help="print only")
     asked = parser.parse_args(arguments)
@@ -32,7 +34,9 @@ def main(arguments: list[str]) -> int:
         parser.error(f"there is no row {' '.join(unknown)}")
     trials = []
     for name in asked.rows or ROWS:
-        trial = Trial(ROWS[name], os.environ["TEST_DATABASE_URL"], asked.rounds, _say, quick=asked.quick)
+        trial = Trial(
+            ROWS[name], os.environ["TEST_DATABASE_URL"], asked.rounds, _say, quick=asked.quick, rate=asked.rate
+        )
         _say(f"{name}: {trial.row.fault}")
         asyncio.run(trial.run())
         trials.append(trial)

@@ -13,7 +13,7 @@ import httpx2
 import psutil
 
 from tests.faults import edge
-from tests.faults.load import RATE, Load, Part
+from tests.faults.load import Load, Part
 from tests.faults.probes import probing
 from tests.faults.trial import Trial, row
 from tests.faults.world import Api, World
@@ -24,10 +24,6 @@ _STREAMS = 50
 _STORM_AT_ONCE = 30
 _CLOSED = re.compile(r'"component":"database".*"component_stopped"|"component_stopped".*"component":"database"')
 _OURS = "FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'taskapi"
-
-
-def _rate(trial: Trial) -> int:
-    return 5 if trial.quick else RATE
 
 
 def _drain(trial: Trial) -> int:
@@ -77,7 +73,7 @@ async def replaced_behind_nginx(trial: Trial) -> None:
         apis = [await world.api(), await world.api()]
         world.worker()
         async with edge.nginx(world, apis) as client:
-            load = Load(world, [client], _rate(trial))
+            load = Load(world, [client], trial.rate)
             async with load.running() as part:
                 for number in range(trial.rounds):
                     api = apis[number % 2]
@@ -212,7 +208,7 @@ async def left_by_clients(trial: Trial) -> None:
         most = world.settings.database_pool_size + world.settings.database_session_pool_size
         trial.check(open_now <= most, f"{open_now} connections, {most} are configured")
         trial.progress(trial.rounds)
-        part = await Load(world, [api.client], _rate(trial)).run(trial.rounds / 3 / RATE)
+        part = await Load(world, [api.client], trial.rate).run(trial.rounds / 3 / trial.rate)
         report_part(trial, "requests afterwards", part)
         trial.note(f"{open_now} connections to PostgreSQL after it, {most} are configured")
 
@@ -248,7 +244,7 @@ async def probed_too_often(trial: Trial) -> None:
     async with trial.world() as world:
         await world.sign_off()
         apis = [await world.api(), await world.api()]
-        load = Load(world, [api.client for api in apis], _rate(trial))
+        load = Load(world, [api.client for api in apis], trial.rate)
         report_part(trial, "requests without", await load.run(trial.rounds))
         began, before = time.monotonic(), await _checks(world)
         async with probing(apis[0], 200, ("/health/live", "/health/ready")) as probed:
@@ -280,7 +276,7 @@ async def soak(trial: Trial) -> None:
     async with trial.world() as world:
         apis = [await world.api(), await world.api()]
         worker = world.worker()
-        load = Load(world, [api.client for api in apis], _rate(trial))
+        load = Load(world, [api.client for api in apis], trial.rate)
         sixth = max(1, trial.rounds // 6)
         base: dict[str, tuple[int, int]] = {}
         for minute in range(trial.rounds):

@@ -17,7 +17,7 @@ from devstack.process import Child
 from devstack.server import has_ended
 from devstack.state import State
 from tests.faults.lifecycle_rows import agree
-from tests.faults.load import RATE, Load
+from tests.faults.load import Load
 from tests.faults.probes import Probed, probing
 from tests.faults.trial import Trial, row
 from tests.faults.world import Api, World
@@ -77,7 +77,7 @@ async def frozen_under_load(trial: Trial) -> None:
         await world.sign_off()
         apis = [await world.api(), await world.api()]
         world.worker()
-        load = Load(world, [api.client for api in apis], 5 if trial.quick else RATE)
+        load = Load(world, [api.client for api in apis], trial.rate)
         before = await load.run(min(trial.rounds, _CALM))
         family = _family(server)
         async with load.running() as part, probing(apis[0], 10, [_LIVE]) as probed:
@@ -111,7 +111,7 @@ async def killed_under_load(trial: Trial) -> None:
         await world.sign_off()
         apis = [await world.api(), await world.api()]
         world.worker()
-        load = Load(world, [api.client for api in apis], 5 if trial.quick else RATE)
+        load = Load(world, [api.client for api in apis], trial.rate)
         async with load.running() as part:
             for number in range(trial.rounds):
                 await asyncio.sleep(1 if trial.quick else 5)

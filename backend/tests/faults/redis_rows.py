@@ -13,7 +13,7 @@ from uuid import UUID
 
 from app.infra.broker import TOKENS_CAP
 from app.infra.redis import QUEUE_POLICY
-from tests.faults.load import RATE, Load
+from tests.faults.load import Load
 from tests.faults.trial import Trial, row
 from tests.faults.world import Api, World, now
 
@@ -86,7 +86,7 @@ async def _outage(trial: Trial, *, frozen: bool) -> None:
     async with trial.world() as world:
         apis = [await world.api(), await world.api()]
         world.worker()
-        load = Load(world, [api.client for api in apis], rate=5 if trial.quick else RATE)
+        load = Load(world, [api.client for api in apis], trial.rate)
         length = min(trial.rounds, 15)
         before = await load.run(length)
         if frozen:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.faults.load import RATE
 from tests.faults.world import World
 
 QUICK = {"JOB_LEASE_SECONDS": "3", "JOB_HEARTBEAT_SECONDS": "0.4", "RECONCILER_INTERVAL": "0.3"}
@@ -63,11 +64,20 @@ class Trial:
     """One run of one row. `quick` shortens leases and pauses; then nothing is measured against a limit."""
 
     def __init__(
-        self, row: Row, admin_url: str, rounds: int | None, say: Callable[[str], None], *, quick: bool
+        self,
+        row: Row,
+        admin_url: str,
+        rounds: int | None,
+        say: Callable[[str], None],
+        *,
+        quick: bool,
+        rate: int = RATE,
     ) -> None:
         self.row = row
         self.rounds = rounds or row.rounds
         self.quick = quick
+        self.rate = 5 if quick else rate
+        """Requests a second of rows under load."""
         self.failures: list[str] = []
         self.measures: dict[str, Measure] = {}
         self.notes: list[str] = []
