@@ -143,6 +143,8 @@ def _is_beyond_form(check: str, body: bytes) -> bool:
     if check != "positive_data_acceptance":
         return False
     problem = json.loads(body)
+    if "code" not in problem:
+        return False
     # What the args of a job may be is the kind's affair.
     errors = [one for one in problem.get("errors", ()) if not one["pointer"].startswith("/args")]
     codes = {problem["code"], *(one["code"] for one in errors)} - {"validation_error"}

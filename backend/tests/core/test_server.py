@@ -68,7 +68,7 @@ async def test_after_sigterm_it_is_not_ready_but_answers_and_ends_with_code_zero
         assert (await get(api, "/openapi.json")).status_code == 200
         assert await api.exit_code() == 0
         assert [event["component"] for event in api.events if event["event"] == "component_stopped"] == [
-            "health", "passwords", "relay", "redis", "schema", "database",
+            "health", "log_level", "passwords", "relay", "redis", "schema", "database", "loop_lag",
         ]  # fmt: skip
 
 

@@ -73,5 +73,5 @@ async def test_start_and_stop_need_no_redis(settings: Settings) -> None:
 
 
 async def test_the_check_shows_the_memory_policy(redis: Redis) -> None:
-    (check,) = redis.checks()
-    assert (await check.probe())["maxmemory_policy"] == "noeviction"
+    figures, _ = redis.checks()
+    assert (await figures.probe())["maxmemory_policy"] == "noeviction"
