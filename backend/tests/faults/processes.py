@@ -16,7 +16,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import BaseModel
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from app.cli.worker import _QUIET
 from app.core import beat
@@ -79,12 +79,7 @@ def _die(*_: Any) -> None:
 def _arm(app: Any, point: Literal["after_commit", "before_publish", "after_publish"]) -> None:
     """The process dies at this point of the first request that enqueues."""
     if point == "after_commit":
-
-        def committed(session: Any) -> None:
-            if session.info:  # something was enqueued
-                _die()
-
-        event.listen(app.state.database.session_class, "after_commit", committed)
+        app.state.database.listeners.insert(0, _die)  # told of each commit that enqueued, before the relay
         return
     send: Callable[..., None] = Broker.send
 
