@@ -108,7 +108,7 @@ def migrate(
         typer.Option(
             "--check",
             help="Change nothing; exit 0 at this release's version, 4 behind it, 5 ahead of it where this release still "
-            "runs, 6 ahead where it does not, 1 where the database could not be asked.",
+            "runs, 6 ahead where it does not, 7 while a backup is restored, 1 where the database could not be asked.",
         ),
     ] = False,
     sql: Annotated[bool, typer.Option("--sql", help="Ask no database: print the SQL.")] = False,

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from app.cli.configuration import read_settings
 from app.infra import migrations
 
-CODES = {"head": 0, "behind": 4, "served": 5, "ahead": 6}
+CODES = {"head": 0, "behind": 4, "served": 5, "ahead": 6, "restoring": 7}
 """What `--check` exits with; 1 where the database could not be asked."""
 
 

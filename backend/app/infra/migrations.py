@@ -34,6 +34,8 @@ LOCK = 7_236_418_055
 LOCK_TIMEOUT_SECONDS = 3
 """How long a revision waits for a table: whoever comes behind it waits too, so it gives up early instead."""
 STATEMENT_TIMEOUT_SECONDS = 900
+RESTORING = "restoring"
+"""An empty schema of this name stands in a database while a backup is put into it."""
 _POLL_SECONDS = 0.2
 _WAIT_SECONDS = 1.0
 _LOCK_NOT_AVAILABLE = "55P03"
@@ -47,7 +49,7 @@ class MigrationError(Exception):
 class Standing:
     """How a database's schema stands to this release. `served`: newer, and this release still runs on it."""
 
-    state: Literal["head", "behind", "served", "ahead"]
+    state: Literal["head", "behind", "served", "ahead", "restoring"]
     line: str
     """For the operator, with what to do."""
 
@@ -96,7 +98,12 @@ def note_applied(context: MigrationContext, step: MigrationInfo) -> None:
 
 
 async def read(connection: AsyncConnection) -> tuple[str | None, str | None]:
-    """The database's revision and the oldest that it serves; two None where nothing was migrated yet."""
+    """The database's revision and the oldest that it serves; two None where nothing was migrated yet.
+
+    `RESTORING` in place of the revision where a restore has not ended.
+    """
+    if await connection.scalar(text(f"SELECT to_regnamespace('{RESTORING}') IS NOT NULL")):
+        return RESTORING, None
     query = text("SELECT version_num, obj_description('alembic_version'::regclass) FROM alembic_version")
     try:
         row = (await connection.execute(query)).one_or_none()
@@ -112,6 +119,9 @@ def judge(present: str | None, serves: str | None) -> Standing:
     needed = known[-1]
     if present == needed:
         return Standing("head", f"the schema is at {present}")
+    if present == RESTORING:
+        todo = "wait for taskapi backup restore, or run it again with --replace if it has ended"
+        return Standing("restoring", f"a backup is not restored to its end: {todo}")
     if present is None or present in known:
         return Standing(
             "behind", f"the schema is at {present or 'nothing'}, this release needs {needed}: run taskapi migrate"
@@ -156,7 +166,7 @@ async def upgrade(database_url: str, *, lock_timeout: float = 60, say: Callable[
         # Again, now that nobody else migrates: the one waited for may have done it.
         present, serves = await read(connection)
         found = judge(present, serves)
-        if found.state == "ahead":
+        if found.state in {"ahead", "restoring"}:
             raise MigrationError(found.line)
         if found.usable:
             say(found.line)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+import secrets
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 from sqlalchemy import text
 
+from app.infra import migrations
 from app.infra.statements import Statement
 from app.recovery.errors import BackupError
 
@@ -21,9 +23,17 @@ if TYPE_CHECKING:
 LOCK = 7_236_418_056
 """The session advisory lock of those who add backups or delete them: a file that one finds, the other must not drop."""
 
+_SCRATCH_LOCK = 7_236_418_057
+"""Held from looking for abandoned scratch databases until one's own is connected to, and so is none."""
+_ABANDONED = """
+    SELECT datname FROM pg_database WHERE datname ~ '^taskapi_verify_' AND pg_has_role(datdba, 'USAGE')
+    AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE pg_stat_activity.datname = pg_database.datname)
+"""
+
 _TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename"
 _FACTS = """
-    SELECT (SELECT version_num FROM alembic_version) AS schema_revision,
+    SELECT to_regnamespace($1) IS NOT NULL AS restoring,
+        (SELECT version_num FROM alembic_version) AS schema_revision,
         current_setting('server_version_num')::int / 10000 AS server,
         (SELECT count(*) FROM pg_constraint WHERE connamespace = 'public'::regnamespace
             AND contype IN ('c', 'f', 'p', 'u')) AS constraints,
@@ -99,8 +109,10 @@ async def take_turn(connection: Connection) -> None:
 
 
 async def facts(connection: Connection) -> dict[str, Any]:
-    """Those of `Manifest` that the database knows, `rows` among them."""
-    found = dict(await connection.fetchrow(_FACTS) or {})
+    """Those of `Manifest` that the database knows, `rows` among them. Raises BackupError where a restore has not ended."""
+    found = dict(await connection.fetchrow(_FACTS, migrations.RESTORING) or {})
+    if found.pop("restoring"):
+        raise BackupError("The database holds half a backup: run taskapi backup restore --replace again")
     tables = [row["tablename"] for row in await connection.fetch(_TABLES)]
     found["rows"] = {name: await connection.fetchval(f'SELECT count(*) FROM "{name}"') for name in tables}  # noqa: S608
     return found
@@ -139,30 +151,54 @@ async def wrong(connection: Connection, manifest: Manifest, listed: AsyncIterato
 
 
 @asynccontextmanager
-async def scratch(url: str, name: str) -> AsyncIterator[str]:
-    """The address of an empty database on the same server, dropped with the block. Raises BackupError."""
-    async with connected(url) as connection:
-        try:
-            await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
-        except asyncpg.InsufficientPrivilegeError:
-            raise BackupError(
-                "The role of DATABASE_URL may not create the database to restore into: give BACKUP_SCRATCH_URL one that may"
-            ) from None
-    try:
-        yield f"{url.partition('?')[0].rsplit('/', 1)[0]}/{name}{''.join(url.partition('?')[1:])}"
-    finally:
+async def scratch(url: str) -> AsyncIterator[str]:
+    """The address of an empty database on the same server, dropped with the block, as are those that ended processes left.
+
+    Raises BackupError.
+    """
+    name = f"taskapi_verify_{secrets.token_hex(4)}"
+    address = f"{url.partition('?')[0].rsplit('/', 1)[0]}/{name}{''.join(url.partition('?')[1:])}"
+    async with AsyncExitStack() as held:
         async with connected(url) as connection:
-            await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            await connection.execute("SELECT pg_advisory_lock($1)", _SCRATCH_LOCK)
+            await _drop_abandoned(connection)
+            try:
+                await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
+            except asyncpg.InsufficientPrivilegeError:
+                raise BackupError(
+                    "The role of DATABASE_URL may not create the database to restore into: give BACKUP_SCRATCH_URL one that may"
+                ) from None
+            held.push_async_callback(_drop, url, name)
+            await held.enter_async_context(connected(address))
+        yield address
+
+
+async def _drop_abandoned(connection: Connection) -> None:
+    for row in await connection.fetch(_ABANDONED):
+        # Of another installation, whose lock is another: it has just been connected to, or dropped.
+        with suppress(asyncpg.ObjectInUseError, asyncpg.InvalidCatalogNameError):
+            await connection.execute(f'DROP DATABASE "{row["datname"]}"')
+
+
+async def _drop(url: str, name: str) -> None:
+    async with connected(url) as connection:
+        await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
 async def empty(connection: Connection, *, replace: bool) -> None:
-    """Makes sure that nothing is there, or with `replace` takes away what is. Raises BackupError."""
+    """Makes sure that nothing is there, or with `replace` takes away what is, for a restore. Raises BackupError.
+
+    Until `finish`, no process of the service starts on the database.
+    """
     if count := await connection.fetchval(_OTHERS):
         raise BackupError(f"{count} connections of the service are open: stop its processes first")
-    if not await connection.fetch(_TABLES):
-        return
-    if not replace:
+    full = bool(await connection.fetch(_TABLES))
+    if full and not replace:
         raise BackupError("The database is not empty: --replace deletes what is in it")
+    # Not in the schema that is restored: it is there from before the first row until after the last file.
+    await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {migrations.RESTORING}")
+    if not full:
+        return
     await connection.execute("SET lock_timeout = '10s'")
     await connection.execute("DROP SCHEMA public CASCADE")
     await connection.execute(
@@ -175,3 +211,8 @@ async def settle(connection: Connection) -> None:
     async with connection.transaction():
         await connection.execute(_SETTLE)
     await connection.execute("ANALYZE")
+
+
+async def finish(connection: Connection) -> None:
+    """Rows and files are in their places."""
+    await connection.execute(f"DROP SCHEMA {migrations.RESTORING}")

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -126,14 +127,14 @@ async def verify(settings: Settings, name: str | None, tell: Tell) -> tuple[Mani
     server_url = str(settings.backup_scratch_url or settings.direct_url)
     began = time.monotonic()
     await _check_contents(vault, manifest)
-    async with repository.scratch(server_url, f"taskapi_verify_{secrets.token_hex(4)}") as url:
+    async with repository.scratch(server_url) as url:
         await _load(vault, manifest, url, progress)
-        lost = await _compare_files(vault, manifest, progress)
+        bad = await _failing(partial(_is_whole, vault), vault, manifest, progress)
         seconds = round(time.monotonic() - began, 3)
         async with repository.connected(url) as connection:
             wrong = await repository.wrong(connection, manifest, vault.listed(manifest.name))
-    if lost:
-        wrong.append(f"{len(lost)} files are damaged or gone: {', '.join(lost[:_NAMED])}")
+    if bad:
+        wrong.append(_damaged(bad))
     if wrong:
         log.error("backup_not_proven", name=manifest.name, wrong=wrong)
         raise BackupError(f"{manifest.name} does not restore what it should: {'; '.join(wrong)}")
@@ -148,8 +149,9 @@ async def verify(settings: Settings, name: str | None, tell: Tell) -> tuple[Mani
 async def restore(settings: Settings, name: str | None, tell: Tell, *, replace: bool) -> Manifest:
     """Puts a backup (the newest, without a name) in place of the present database, and its files where they were.
 
-    All processes must be stopped. Everybody signs in again, and jobs that had not ended at its moment run again.
-    Raises BackupError; what is there stays until the backup was read whole.
+    All processes must be stopped, and none starts until all is back. Everybody signs in again, and jobs that had not
+    ended at its moment run again. Raises BackupError; what is there stays until the backup was read whole. Files that
+    are damaged in the backup stay away, and are named once all else is back.
     """
     vault, storage, progress = Vault(settings), Storage(settings), Progress(tell)
     manifest = await vault.manifest(name)
@@ -165,12 +167,11 @@ async def restore(settings: Settings, name: str | None, tell: Tell, *, replace: 
         await repository.empty(connection, replace=replace)
         await _load(vault, manifest, settings.direct_url, progress)
         await repository.settle(connection)
-    done = 0
-    async for batch in _batches(vault.listed(manifest.name)):
-        await asyncio.gather(*(_put_back(vault, storage, file) for file in batch if file.key not in manifest.lost))
-        done += len(batch)
-        await progress(done, manifest.files, "stored files")
+        bad = await _failing(partial(_put_back, vault, storage), vault, manifest, progress)
+        await repository.finish(connection)
     log.info("backup_restored", name=manifest.name)
+    if bad:
+        raise BackupError(f"All is back but {_damaged(bad)}")
     return manifest
 
 
@@ -219,18 +220,23 @@ async def _load(vault: Vault, manifest: Manifest, url: str, progress: Progress) 
     await programs.load(url, manifest.server, told)
 
 
-async def _compare_files(vault: Vault, manifest: Manifest, progress: Progress) -> list[str]:
-    """The keys of files that the backup should have and has not."""
+async def _failing(
+    look: Callable[[StoredBytes], Awaitable[bool]], vault: Vault, manifest: Manifest, progress: Progress
+) -> list[str]:
+    """The keys of files that the backup should have and that `look` does not find whole."""
     bad: list[str] = []
     done = 0
     async for batch in _batches(vault.listed(manifest.name)):
-        fine = await asyncio.gather(*(_is_whole(vault, file) for file in batch))
-        bad += [
-            file.key for file, whole in zip(batch, fine, strict=True) if not whole and file.key not in manifest.lost
-        ]
+        kept = [file for file in batch if file.key not in manifest.lost]
+        fine = await asyncio.gather(*(look(file) for file in kept))
+        bad += [file.key for file, whole in zip(kept, fine, strict=True) if not whole]
         done += len(batch)
         await progress(done, manifest.files, "stored files")
     return bad
+
+
+def _damaged(keys: list[str]) -> str:
+    return f"{len(keys)} files are damaged or gone: {', '.join(keys[:_NAMED])}"
 
 
 async def _is_whole(vault: Vault, file: StoredBytes) -> bool:
@@ -241,10 +247,18 @@ async def _is_whole(vault: Vault, file: StoredBytes) -> bool:
     return (content.size, content.sha256) == (file.size, file.sha256)
 
 
-async def _put_back(vault: Vault, storage: Storage, file: StoredBytes) -> None:
+async def _put_back(vault: Vault, storage: Storage, file: StoredBytes) -> bool:
     # The bytes under a key never change: what is there, whole, is what was there.
-    if await storage.size(file.key) != file.size:
-        await storage.put(vault.open(f"{vault.pool}/{file.key}"), file.key)
+    if await storage.size(file.key) == file.size:
+        return True
+    try:
+        stored = await storage.put(vault.open(f"{vault.pool}/{file.key}"), file.key)
+    except BackupError:
+        return False
+    if stored.sha256.hex() == file.sha256:
+        return True
+    await storage.delete(file.key)
+    return False
 
 
 async def _bytes_of(storage: Storage, file: StoredBytes) -> AsyncIterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from fastapi import FastAPI
 from pydantic import AnyUrl, PostgresDsn, SecretStr
 
 from app.changes.reader import read_feed, snapshot
+from app.infra import migrations
 from app.infra.database import Database
 from app.infra.settings import Settings
 from app.infra.storage import Storage
@@ -121,6 +123,78 @@ async def test_a_restore_spares_what_is_there_and_who_is_there(
     with pytest.raises(BackupError, match="not empty"):
         await service.restore(settings, None, untold, replace=False)
     assert await rows_of(database_url) == before
+
+
+async def test_nothing_starts_on_half_a_restore_and_it_can_be_run_again(
+    settings: Settings, app: FastAPI, lived_in: list[str], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.create(settings, untold)
+    await app.state.lifecycle.stop()
+
+    async def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(service.repository, "settle", killed)
+        with pytest.raises(KeyboardInterrupt):
+            await service.restore(settings, None, untold, replace=True)
+    with pytest.raises(migrations.MigrationError, match="run it again with --replace"):
+        await migrations.wait_usable(settings.model_copy(update={"startup_timeout": 0.1}))
+    with pytest.raises(migrations.MigrationError, match="run it again with --replace"):
+        await migrations.upgrade(str(settings.database_url), say=lambda _: None)
+    with pytest.raises(BackupError, match="half a backup"):
+        await service.create(settings, untold)
+    await service.restore(settings, None, untold, replace=True)
+    assert (await migrations.standing(str(settings.database_url))).state == "head"
+
+
+@pytest.mark.parametrize("key", [SecretStr("k" * 32), None])
+async def test_a_file_that_is_damaged_in_the_backup_stays_away_and_is_named_when_all_else_is_back(
+    settings: Settings,
+    app: FastAPI,
+    lived_in: list[str],
+    tmp_path: Path,
+    execute: asyncpg.Connection,
+    key: SecretStr | None,
+) -> None:
+    settings = settings.model_copy(update={"backup_key": key})
+    await service.create(settings, untold)
+    victim = next(path for path in paths(tmp_path, "files-*/*/*") if path.stat().st_size > 100_000)
+    content = bytearray(victim.read_bytes())
+    content[70_000] ^= 1
+    victim.write_bytes(content)
+    await app.state.lifecycle.stop()
+    shutil.rmtree(settings.storage_dir)
+    damaged = f"{victim.parent.name}/{victim.name}"
+    with pytest.raises(BackupError, match=f"All is back but 1 files are damaged or gone: {damaged}"):
+        await service.restore(settings, None, untold, replace=True)
+    kept = await execute.fetch("SELECT storage_key FROM stored_files")
+    sizes = [await Storage(settings).size(row["storage_key"]) for row in kept]
+    assert sizes.count(None) == 1
+    assert sorted(filter(None, sizes)) == sorted(len(content) for content in FILES if len(content) < 100_000)
+    assert (await migrations.standing(str(settings.database_url))).usable
+
+
+async def test_a_proof_drops_the_scratch_databases_that_ended_ones_left_and_no_others(
+    settings: Settings, lived_in: list[str], execute: asyncpg.Connection, database_url: str
+) -> None:
+    await service.create(settings, untold)
+    ours = [f"taskapi_verify_{secrets.token_hex(4)}" for _ in range(2)]
+    for name in ours:
+        await execute.execute(f"CREATE DATABASE {name}")
+    in_use = await asyncpg.connect(f"{database_url.rsplit('/', 1)[0]}/{ours[1]}")
+
+    async def there() -> list[str]:
+        rows = await execute.fetch("SELECT datname FROM pg_database WHERE datname = ANY ($1)", ours)
+        return [row["datname"] for row in rows]
+
+    await service.verify(settings, None, untold)
+    assert await there() == [ours[1]]
+    await in_use.close()
+    async with service.repository.scratch(str(settings.direct_url)) as first:
+        async with service.repository.scratch(str(settings.direct_url)):
+            await (await asyncpg.connect(first.replace("+asyncpg", ""))).close()
+        assert await there() == []
 
 
 async def test_a_proof_is_noted_where_operators_look(
