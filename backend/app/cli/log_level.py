@@ -30,9 +30,9 @@ def run_log_level(level: str | None, *, minutes: int, by: str | None, back: bool
         if level.upper() not in logging.LEVELS:
             _fail(f"the levels are {', '.join(logging.LEVELS)}", 2)
         who = by or f"{getpass.getuser()}@{socket.gethostname()}"
-        change = log_level.Change(level.upper(), who, time.time() + minutes * 60)
+        change = log_level.Change(level.upper(), who[: log_level.BY_MAX], time.time() + minutes * 60)
         _execute(settings, "SET", key, log_level.encode(change), "EX", minutes * 60)
-    now = log_level.decode(_execute(settings, "GET", key))
+    now = log_level.decode(_execute(settings, "MGET", key)[0])
     if now is None:
         sys.stdout.write(f"{settings.log_level}, as LOG_LEVEL says\n")
     else:

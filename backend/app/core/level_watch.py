@@ -44,7 +44,8 @@ class LevelWatch:
     async def _watch(self) -> None:
         while True:
             try:
-                self._level.heed(await self._redis.execute("GET", self._key))
+                # Unlike GET it takes what is no string for nothing.
+                self._level.heed((await self._redis.execute("MGET", self._key))[0])
             except RedisUnavailable:
                 self._level.nothing_heard()
             await asyncio.sleep(log_level.LOOK_SECONDS)

@@ -99,9 +99,9 @@ class Broker:
         return answers
 
     def value(self, key: str) -> Any:
-        """What stands under the key, None where nothing does. Raises BrokerError."""
+        """The string that stands under the key, None where none does. Raises BrokerError."""
         try:
-            return self._redis.get(key)
+            return self._redis.mget(key)[0]  # GET refuses what is no string
         except (RedisError, OSError) as error:
             raise BrokerError(str(error)) from error
 

@@ -19,6 +19,10 @@ from app.kit.schema import rfc3339
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 5.0
+_LONGEST_SECONDS = 24 * 3600
+"""`taskapi log-level` asks for no more."""
+BY_MAX = 200
+"""Characters."""
 
 
 class Change(NamedTuple):
@@ -44,7 +48,12 @@ def decode(stored: Any) -> Change | None:
     """What stands in Redis; None where it is nothing, over, or not ours."""
     try:
         change = Change(**from_json(stored))
-        known = change.level in logging.LEVELS and change.until > time.time()
+        known = (
+            change.level in logging.LEVELS
+            and isinstance(change.by, str)
+            and len(change.by) <= BY_MAX
+            and 0 < change.until - time.time() <= _LONGEST_SECONDS
+        )
     except (ValueError, TypeError):
         return None
     return change if known else None

@@ -202,6 +202,8 @@ async def _serve(settings: Settings, duty: Duty) -> None:
     reconciler.listen()
     if duty.level is not None:
         logging.share_level(duty.level)
+        # A change that the one before this heard of may be over; if not, it is heard of again.
+        logging.set_level(settings.log_level)
     expose(reconciler.metrics.registry, settings)
     rounds = asyncio.create_task(reconciler.run())
     await _end_of_input()

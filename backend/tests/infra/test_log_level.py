@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,13 +13,16 @@ import structlog
 from typer.testing import CliRunner
 
 from app.cli import main
+from app.core.level_watch import LevelWatch
 from app.infra import log_level, logging
 from app.infra.broker import Broker
 from app.infra.log_level import Change, LevelInForce, decode, encode
+from app.infra.redis import Redis
 from app.infra.settings import Settings
+from app.kit.schema import rfc3339
 from tests.processes import running
 
-LATER = 4_000_000_000.0
+LATER = time.time() + 3600
 
 
 @pytest.fixture
@@ -43,7 +47,7 @@ def test_a_level_counts_at_once_and_its_change_is_told(level: LevelInForce, caps
     level.heed(encode(Change("DEBUG", "ada", LATER)))
     change = json.loads(capsys.readouterr().out)
     assert (change["event"], change["log_level"], change["by"]) == ("log_level_changed", "DEBUG", "ada")
-    assert change["until"].startswith("2096-")
+    assert change["until"] == rfc3339(datetime.fromtimestamp(LATER, UTC))
     assert told(capsys) == ["fine", "plain", "odd", "bad"]
     level.heed(encode(Change("ERROR", "ada", LATER)))
     assert told(capsys) == ["log_level_changed", "bad"]
@@ -67,8 +71,11 @@ def test_without_redis_it_lasts_until_its_time_and_no_longer(
 
 @pytest.mark.parametrize(
     "stored",
-    [None, b"", b"garbage", b"[]", b"{}", b'{"level":"LOUD","by":"x","until":4e9}', encode(Change("DEBUG", "x", 5.0)),
-     b'{"level":"DEBUG","by":"x","until":"soon"}', b'{"level":["DEBUG"],"by":"x","until":4e9}'],
+    [None, b"", b"garbage", b"[]", b"{}", b'{"level":"LOUD","by":"x","until":%d}' % LATER, encode(Change("DEBUG", "x", 5.0)),
+     b'{"level":"DEBUG","by":"x","until":"soon"}', b'{"level":["DEBUG"],"by":"x","until":%d}' % LATER,
+     b'{"level":"DEBUG","by":"x","until":1e300}', b'{"level":"DEBUG","by":"x","until":NaN}',
+     encode(Change("DEBUG", "x", time.time() + 25 * 3600)), encode(Change("DEBUG", "x" * 201, LATER)),
+     b'{"level":"DEBUG","by":["x"],"until":%d}' % LATER],
 )  # fmt: skip
 def test_what_is_not_a_level_or_is_over_counts_as_none(stored: bytes | None) -> None:
     assert decode(stored) is None
@@ -100,6 +107,21 @@ async def test_api_and_beat_follow_the_command_and_go_back(settings: Settings) -
         assert await asyncio.to_thread(command, given, "--back") == (0, "INFO, as LOG_LEVEL says")
         for process in (api, beat):
             await process.event("log_level_changed", log_level="INFO")
+
+
+async def test_what_is_no_string_in_redis_counts_as_none(settings: Settings) -> None:
+    redis, broker = Redis(settings), Broker(settings)
+    watch = LevelWatch(settings, redis)
+    await redis.execute("LPUSH", log_level.key(settings), "DEBUG")
+    assert broker.value(log_level.key(settings)) is None
+    broker.close()
+    assert (await asyncio.to_thread(command, environment(settings)))[0] == 0
+    await watch.start()
+    assert watch._task is not None
+    done, _ = await asyncio.wait({watch._task}, timeout=0.5)
+    assert not done
+    await watch.stop()
+    await redis.stop()
 
 
 def test_redis_forgets_it_in_time(settings: Settings) -> None:

@@ -6,7 +6,10 @@ import asyncio
 import os
 import signal
 import socket
+import sys
+import tempfile
 import time
+from logging import DEBUG, WARNING
 from typing import Any
 
 import httpx2
@@ -22,6 +25,7 @@ from app.worker import enqueue
 from app.worker.line import Line
 from app.worker.metrics import WorkerMetrics
 from app.worker.presence import Presence, beat_fault, leave, worker_fault
+from app.worker.reconciler import Duty
 from app.worker.sight import Channel, read_facts
 from tests.processes import running
 
@@ -128,6 +132,23 @@ async def test_a_workers_pool_processes_follow_another_log_level(start, broker, 
             broker.send({"default": 1})
             await asyncio.sleep(0.2)
     assert any("log_level_changed" in line for line in worker.log)
+
+
+async def test_a_reconciler_that_starts_ends_a_level_whose_time_its_forerunner_cannot_tell_any_more() -> None:
+    with tempfile.TemporaryFile() as level:
+        level.write(bytes([DEBUG // 10]))
+        level.flush()
+        duty = Duty("here/1-a", os.getpid(), ["default"], [], level=level.fileno())
+        process = await asyncio.create_subprocess_exec(
+            *[sys.executable, "-m", "app.worker.reconciler", duty.as_argument()],
+            stdin=asyncio.subprocess.PIPE,
+            env=os.environ | {"LOG_LEVEL": "WARNING"},
+            pass_fds=[level.fileno()],
+        )
+        await process.communicate(b"")
+        assert process.returncode == 0
+        level.seek(0)
+        assert level.read() == bytes([WARNING // 10])
 
 
 async def present(line: Line, **changes: Any) -> None:
