@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -113,3 +114,5 @@ class _PostgresFigures:
     def clear(self) -> None:
         for gauge in (self._connections, *self._tables.values()):
             gauge.clear()
+        for gauge in self._single.values():  # one without labels cannot be left out
+            gauge.set(math.nan)

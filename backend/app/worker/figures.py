@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import Gauge
@@ -52,3 +53,4 @@ class JobFigures:
     def clear(self) -> None:
         for gauge in self._gauges.values():
             gauge.clear()
+        self._lag.set(math.nan)  # one without labels cannot be left out
