@@ -310,6 +310,15 @@ def test_the_page_says_how_many_connections_the_database_must_have(
     assert needed + 10 <= limit
 
 
+def test_every_pod_of_ours_may_send_traces_to_the_collector() -> None:
+    policies = documents(K8S / "components" / "monitoring" / "network-policy.yaml")
+    traces = next(policy["spec"] for policy in policies if policy["metadata"]["name"] == "traces")
+    collector = yaml.safe_load((ROOT / "deploy" / "monitoring" / "otel" / "collector.yml").read_text())
+    endpoint = collector["receivers"]["otlp"]["protocols"]["http"]["endpoint"]
+    assert [str(port["port"]) for rule in traces["egress"] for port in rule["ports"]] == [endpoint.split(":")[1]]
+    assert traces["podSelector"] == {"matchLabels": {"app.kubernetes.io/name": "taskapi"}}
+
+
 def test_an_autoscaler_knows_every_queue() -> None:
     scaled = [
         metric["external"]["metric"]["selector"]["matchLabels"]["queue"]
