@@ -106,19 +106,15 @@ class Draft:
         if not title.strip():
             journal.error(self.place, "empty_title", "The task has no title.")
             return None
-        description = self._tidy(self.description)
+        before = ""
         if len(title) > TITLE_MAX:
-            title = shortened(title, TITLE_MAX)
-            description = "\n\n".join(filter(None, [whole, description]))
+            title, before = shortened(title, TITLE_MAX), whole
             journal.warn(
                 self.place, "title_shortened", f"A title over {TITLE_MAX} characters is whole in the description only."
             )
         labels = list(self._labels(journal))
         estimate = self._estimate(journal)
-        description = "\n\n".join(filter(None, [description, storable("\n".join(self.kept))]))
-        description, *overflow = split(description)
-        if overflow:
-            journal.warn(self.place, "description_split", "A description over 64 kB goes on in comments.")
+        description, *overflow = self._description(journal, before)
         return ParsedTask(
             ref=self.ref,
             title=title,
@@ -146,6 +142,14 @@ class Draft:
 
     def _tidy(self, text: str) -> str:
         return storable(text) if self.exact else storable(text).strip("\r\n")
+
+    def _description(self, journal: Journal, before: str) -> list[str]:
+        """The parts that one field each can hold: `before`, what the file says, and by now all that was kept."""
+        parts = [before, self._tidy(self.description), storable("\n".join(self.kept))]
+        fitting = split("\n\n".join(filter(None, parts)))
+        if len(fitting) > 1:
+            journal.warn(self.place, "description_split", "A description over 64 kB goes on in comments.")
+        return fitting
 
     def _labels(self, journal: Journal) -> Iterator[str]:
         """Each name once, whatever its case."""
