@@ -240,7 +240,7 @@ class HealthService:
         self._metrics.observe_circuits(await Circuits(self._line.fetch).all())
         if time.monotonic() > self._backups_read + BACKUPS_SECONDS:
             self._backups, self._backups_read = await backup_state(self._line.fetch), time.monotonic()
-            self._metrics.observe_backups(**asdict(self._backups))
+            self._metrics.backups.observe(**asdict(self._backups))
         return {"query_ms": round(took * 1000, 2), **self._database.pool_figures()}
 
     async def _check_workers(self) -> Mapping[str, object]:

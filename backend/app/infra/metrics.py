@@ -51,6 +51,28 @@ def _figure(read: Callable[[], Mapping[str, int]], name: str) -> float:
     return read()[name]
 
 
+class BackupFigures:
+    """Gauges in `registry`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._taken = Gauge(
+            "taskapi_backup_timestamp_seconds", "When the newest backup was taken; 0: never.", registry=registry
+        )
+        self._verified = Gauge(
+            "taskapi_backup_verified_timestamp_seconds",
+            "When a backup was last restored to prove it; 0: never.",
+            registry=registry,
+        )
+        self._seconds = Gauge("taskapi_backup_restore_seconds", "How long that took.", registry=registry)
+
+    def observe(
+        self, *, taken_at: datetime | None, verified_at: datetime | None, restore_seconds: float | None
+    ) -> None:
+        self._taken.set(taken_at.timestamp() if taken_at else 0)
+        self._verified.set(verified_at.timestamp() if verified_at else 0)
+        self._seconds.set(restore_seconds or 0)
+
+
 class Metrics:
     """Counts what the process does. Rooms add their own collectors to `registry`."""
 
@@ -90,15 +112,7 @@ class Metrics:
         self._breakers = Gauge(
             "taskapi_breaker_open", "1 while a part is left alone because it failed.", ("part",), registry=self.registry
         )
-        self._backup_taken = Gauge(
-            "taskapi_backup_timestamp_seconds", "When the newest backup was taken; 0: never.", registry=self.registry
-        )
-        self._backup_verified = Gauge(
-            "taskapi_backup_verified_timestamp_seconds",
-            "When a backup was last restored to prove it; 0: never.",
-            registry=self.registry,
-        )
-        self._backup_seconds = Gauge("taskapi_backup_restore_seconds", "How long that took.", registry=self.registry)
+        self.backups = BackupFigures(self.registry)
         # What labels() costs for each request, paid once for each combination.
         self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
@@ -124,13 +138,6 @@ class Metrics:
         self._circuits.clear()
         for circuit in circuits:
             self._circuits.labels(circuit.host, circuit.state).set(1)
-
-    def observe_backups(
-        self, *, taken_at: datetime | None, verified_at: datetime | None, restore_seconds: float | None
-    ) -> None:
-        self._backup_taken.set(taken_at.timestamp() if taken_at else 0)
-        self._backup_verified.set(verified_at.timestamp() if verified_at else 0)
-        self._backup_seconds.set(restore_seconds or 0)
 
     def breaker(self, name: str, breaker: Breaker) -> None:
         """Shows a circuit breaker of this process."""
