@@ -128,6 +128,12 @@ async def test_a_runner_does_not_wait_for_ever(database_url: str) -> None:
     await other.close()
 
 
+async def begin_restore(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(f"CREATE SCHEMA {migrations.RESTORING}")
+    await connection.close()
+
+
 @pytest.mark.parametrize("wanted", CODES)
 def test_the_check_tells_by_its_exit_code_how_the_schema_stands(
     empty_database_url: str, newer: Release, monkeypatch: pytest.MonkeyPatch, wanted: str
@@ -137,6 +143,8 @@ def test_the_check_tells_by_its_exit_code_how_the_schema_stands(
         newer.add(EXPAND, serves=newer.base) if wanted == "served" else newer.add(EXPAND) if wanted == "ahead" else None
         with newer.installed():
             asyncio.run(upgrade(empty_database_url))
+    if wanted == "restoring":
+        asyncio.run(begin_restore(empty_database_url))
     with pytest.raises(typer.Exit) as ended:
         migrate(check=True, sql=False, since="base", back_to=None)
     assert ended.value.exit_code == CODES[wanted]
