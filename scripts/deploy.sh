@@ -23,8 +23,8 @@ check_engine
 lock
 find_project
 [ -n "$(id_of "$1")" ] || docker pull --quiet "$1" || die "there is no image $1"
-before=$(running_image)
+BEFORE=$(image_before)
 docker tag "$1" "$(image)"
 check_configuration
-deploy "$before"
+deploy
 say "$1 runs (commit $(commit_of "$1"))"

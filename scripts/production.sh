@@ -4,6 +4,9 @@
 PRODUCTION_FILE=docker-compose.prod.yml
 # Workers first: they must know the kinds of jobs that a new api asks for. The api last: nobody outside notices what fails before.
 ROLLED="celery_worker celery_worker_mail celery_worker_heavy celery_beat web"
+# Without these nothing starts; those that may be missing are empty files then.
+NEEDED_SECRETS="DB_PASSWORD REDIS_PASSWORD SECRET_KEY"
+SECRETS="$NEEDED_SECRETS PREVIOUS_SECRET_KEYS SMTP_PASSWORD BACKUP_KEY SCRAPE_TOKEN GRAFANA_PASSWORD"
 
 say() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*" >&2; }
 die() { say "$@"; exit 1; }
@@ -35,18 +38,27 @@ check_engine() {
     [ "$free" -ge "$least" ] || die "$free MB of disk are free here, $least are needed (DISK_MIN_MB)"
 }
 
-# The containers read secrets from files in SECRETS_DIR; what is set in the environment or in .env is written there.
+# The containers read secrets from files in SECRETS_DIR; what is set in the environment or in .env is written there by a deployment.
 check_secrets() {
+    case ,$(value_of COMPOSE_PROFILES), in
+        *,monitoring,*) NEEDED_SECRETS="$NEEDED_SECRETS SCRAPE_TOKEN GRAFANA_PASSWORD" ;;
+    esac
     missing=
-    for name in DB_PASSWORD REDIS_PASSWORD SECRET_KEY; do check_secret "$name" || missing=yes; done
-    for name in SCRAPE_TOKEN GRAFANA_PASSWORD FLOWER_PASSWORD; do
-        [ -z "$(secret "$name")" ] || check_secret "$name" || missing=yes
-    done
+    for name in $NEEDED_SECRETS; do check_secret "$name" || missing=yes; done
     [ -z "$missing" ] || exit 1
 }
 
 secret_file() { printf '%s/%s' "$(value_of SECRETS_DIR ./.secrets)" "$(printf %s "$1" | tr '[:upper:]' '[:lower:]')"; }
-secret() { value=$(value_of "$1"); [ -n "$value" ] || value=$(cat "$(secret_file "$1")" 2> /dev/null) || true; printf %s "$value"; }
+is_needed() { case " $NEEDED_SECRETS " in *" $1 "*) ;; *) return 1 ;; esac; }
+
+# From the environment or .env, else from the file; one that may be missing is taken away by an empty line in .env.
+secret() {
+    value=$(value_of "$1")
+    if [ -z "$value" ] && { is_needed "$1" || ! grep -q "^$1=" .env 2> /dev/null; }; then
+        value=$(cat "$(secret_file "$1")" 2> /dev/null) || true
+    fi
+    printf %s "$value"
+}
 
 check_secret() {
     value=$(secret "$1")
@@ -57,12 +69,27 @@ check_secret() {
         *[!A-Za-z0-9._~-]*) say "$1 may hold letters, digits and . _ ~ - only"; return 1 ;;
     esac
     [ ${#value} -ge "$least" ] || { say "$1 is too short: $least characters at least (openssl rand -hex 32)"; return 1; }
+}
+
+# What a file held at the last deployment that succeeded is kept beside it until the next one has.
+write_secrets() {
+    for name in $SECRETS; do write_secret "$name" || { say "cannot write $(secret_file "$name") (SECRETS_DIR)"; return 1; }; done
+}
+write_secret() {
+    value=$(secret "$1")
     file=$(secret_file "$1")
-    [ "$(cat "$file" 2> /dev/null)" != "$value" ] || return 0
+    if [ -e "$file" ] && [ "$(cat "$file")" = "$value" ]; then return 0; fi
+    mkdir -p "$(dirname "$file")" && chmod 700 "$(dirname "$file")" || return 1
+    if [ -e "$file" ] && [ ! -e "$file.before" ]; then mv "$file" "$file.before" || return 1; fi
     # The folder keeps others out; in the containers users of their own must read the file.
-    { mkdir -p "$(dirname "$file")" && chmod 700 "$(dirname "$file")" && rm -f "$file" && (umask 222 && printf %s "$value" > "$file"); } \
-        || die "cannot write $file (SECRETS_DIR)"
-    FORCE_ROLL=1 # that a file has changed is nothing that the engine sees
+    rm -f "$file" && (umask 222 && printf %s "$value" > "$file")
+}
+keep_secrets() { for name in $SECRETS; do rm -f "$(secret_file "$name").before"; done; }
+restore_secrets() {
+    for name in $SECRETS; do
+        file=$(secret_file "$name")
+        [ ! -e "$file.before" ] || mv -f "$file.before" "$file"
+    done
 }
 
 check_ports() {
@@ -93,7 +120,6 @@ containers() {
         --filter "label=com.docker.compose.oneoff=False" ${1:+--filter "label=com.docker.compose.service=$1"}
 }
 service_of() { docker inspect --format '{{index .Config.Labels "com.docker.compose.service"}}' "$1"; }
-status_of() { docker inspect --format '{{.State.Status}}' "$1"; }
 replicas() {
     compose config | awk -v start="  $1:" '
         $0 == start { here = 1; next }
@@ -102,12 +128,20 @@ replicas() {
         END { if (!found) print 1 }'
 }
 
-# What the containers are made from, but for the image; kept in .deployed by the last deployment that succeeded.
-configuration() { BUILD_COMMIT='' BUILD_VERSION='' SOURCE_DATE_EPOCH='' compose config | cksum; }
+# What the containers are made from, but for the image. That a secret's file has changed is nothing that the engine sees.
+configuration() {
+    {
+        BUILD_COMMIT='' BUILD_VERSION='' SOURCE_DATE_EPOCH='' compose config
+        for name in $SECRETS; do cksum < "$(secret_file "$name")"; done
+    } | cksum
+}
+
+# The last deployment that succeeded: a line with its configuration, one with its image.
+deployed() { sed -n "$1p" .deployed 2> /dev/null || true; }
 
 # Whether so many healthy containers run, of the wanted image and settings, and no others.
 up_to_date() {
-    [ -z "${FORCE_ROLL-}" ] && [ "$(cat .deployed 2> /dev/null)" = "$CONFIGURATION" ] || return 1
+    [ -z "${FORCE_ROLL-}" ] && [ "$(deployed 1)" = "$CONFIGURATION" ] || return 1
     networks=1
     case $1 in web | celery_worker*) networks=2 ;; esac
     wanted="$(id_of "$(image)") healthy $networks"
@@ -139,16 +173,18 @@ await_healthy() {
     done
 }
 
-# nginx sends its requests to these apis, by address; one that cannot be reached is left out for seconds, and when none can be, the
-# name `web` counts again, as it does after a restart of nginx. Comes back when no request goes by the old list any more.
+# nginx sends its requests to those of these apis that are healthy, by address; one that cannot be reached is left out for seconds, and
+# when none can be, the name `web` counts again, as it does after a restart of nginx. Comes back when no request goes by the old list any more.
 point_nginx_at() {
     { [ $# -gt 0 ] && [ -n "$(compose ps --quiet nginx)" ]; } || return 0
-    {
-        for container in "$@"; do
-            docker inspect --format "server {{(index .NetworkSettings.Networks \"${PROJECT}_edge\").IPAddress}}:8000 max_fails=1 fail_timeout=5s;" "$container"
-        done
-        echo 'server web:8000 resolve max_fails=0 backup;'
-    } | compose exec -T nginx sh -c 'cat > /tmp/api.conf && nginx -c /etc/nginx/taskapi/nginx.conf -s reload 2> /dev/null' || return 1
+    servers=$(docker inspect --format "{{.State.Status}} {{with .State.Health}}{{.Status}}{{end}} {{with index .NetworkSettings.Networks \"${PROJECT}_edge\"}}{{.IPAddress}}{{end}}" "$@" \
+        | awk '$1 == "running" && $2 == "healthy" && $3 { print "server " $3 ":8000 max_fails=1 fail_timeout=5s;" }')
+    [ -n "$servers" ] || return 0
+    printf '%s\n' "$servers" 'server web:8000 resolve max_fails=0 backup;' | compose exec -T nginx sh -c '
+        cat > /tmp/api.new && cp /tmp/api.conf /tmp/api.before && mv /tmp/api.new /tmp/api.conf || exit 1
+        if nginx -t -q -c /etc/nginx/taskapi/nginx.conf; then exec nginx -c /etc/nginx/taskapi/nginx.conf -s reload 2> /dev/null; fi
+        mv /tmp/api.before /tmp/api.conf
+        exit 1' || return 1
     # A worker of the old list ends with its last client; one that follows a stream may stay, and is cut off with it.
     for _ in 1 2 3 4 5 6; do
         sleep 2
@@ -175,8 +211,8 @@ roll() {
     if up_to_date "$1" "$count"; then return 0; fi
     old=
     for container in $(containers "$1"); do
-        case $(status_of "$container") in
-            running) old="$old $container" ;;
+        case $(docker inspect --format '{{.State.Status}} {{.Image}} {{with .State.Health}}{{.Status}}{{end}}' "$container") in
+            "running $BEFORE "* | running\ *\ healthy) old="$old $container" ;;
             *) remove "$container" ;; # what a deployment left that was cut off
         esac
     done
@@ -249,8 +285,17 @@ await_answer() {
     done
 }
 
+# Redis reads its password when it starts: it is made anew where it does not take the one of the file.
+start_redis() {
+    # shellcheck disable=SC2016
+    compose exec -T redis sh -c 'REDISCLI_AUTH=$(cat) valkey-cli ping | grep -q PONG' < "$(secret_file REDIS_PASSWORD)" 2> /dev/null \
+        || compose up --detach --no-deps --wait --force-recreate redis || return 1
+    compose up --detach --no-deps --wait redis
+}
+
 deploy_steps() {
-    compose up --detach --no-deps --wait db redis || return 1
+    compose up --detach --no-deps --wait db || return 1
+    start_redis || return 1
     compose run --rm --no-deps migrate || { say "the migration failed"; return 1; }
     compose run --rm --no-deps web doctor --before-start --workers 3 || { say "taskapi doctor has found what must be mended first"; return 1; }
     for service in $ROLLED; do roll "$service" || return 1; done
@@ -264,28 +309,35 @@ deploy_steps() {
     await_answer
 }
 
-# What runs now, whatever the tag says meanwhile; nothing before a first start.
-running_image() { for container in $(containers web); do docker inspect --format '{{.Image}}' "$container"; done | head -n 1; }
+# The image of the last deployment that succeeded, whatever the tag and containers of one that was cut off say; where none is noted,
+# that of the oldest api that is healthy. Nothing before a first start.
+image_before() {
+    noted=$(id_of "$(deployed 2)")
+    [ -n "$noted" ] || noted=$(docker ps --quiet --filter "label=com.docker.compose.project=$PROJECT" --filter "label=com.docker.compose.service=web" \
+        --filter "label=com.docker.compose.oneoff=False" --filter health=healthy | tail -n 1 | xargs -r docker inspect --format '{{.Image}}')
+    printf %s "$noted"
+}
 
-# From the image that is tagged as the one to run; the argument is the one that ran before. Comes back when everything works; else everything is as it was, and exits 1.
+# From the image that is tagged as the one to run. Comes back when everything works; else `go_back`, and exits 1.
 deploy() {
-    BEFORE=$1
     ADDED=
     RETIRED=
     FRESH=
-    CONFIGURATION=$(configuration)
     [ -n "$(containers)" ] || FRESH=yes
     trap 'say "interrupted"; go_back; exit 130' INT TERM HUP
-    if ! deploy_steps; then
+    if ! write_secrets || ! CONFIGURATION=$(configuration) || ! deploy_steps; then
         show_logs
         go_back
         exit 1
     fi
     trap '' INT TERM HUP
-    printf '%s\n' "$CONFIGURATION" > .deployed
+    now=$(id_of "$(image)")
+    printf '%s\n' "$CONFIGURATION" "$now" > .deployed
+    keep_secrets
     for container in $RETIRED; do remove "$container"; done
-    if [ -n "$BEFORE" ] && [ "$BEFORE" != "$(id_of "$(image)")" ]; then docker tag "$BEFORE" "$(previous_image)"; fi
-    trap - INT TERM HUP
+    if [ -n "$BEFORE" ] && [ "$BEFORE" != "$now" ]; then docker tag "$BEFORE" "$(previous_image)"; fi
+    BEFORE=
+    trap 'exit 130' INT TERM HUP
 }
 
 show_logs() {
@@ -297,15 +349,17 @@ show_logs() {
     done
 }
 
-# To the containers that ran before, which are still there; after a first start that failed, nothing stays but the data.
+# To the containers of the application that ran before, which are still there, with their secrets and nginx's list of them. Not taken
+# back: the schema, and new settings of db, redis, nginx and of what runs beside. After a first start that failed, nothing stays but the data.
 go_back() {
     trap '' INT TERM HUP
+    restore_secrets
     if [ -n "$FRESH" ]; then
         compose down > /dev/null 2>&1 || true
         say "nothing was left running"
         return 0
     fi
-    [ -z "$BEFORE" ] || docker tag "$BEFORE" "$(image)"
+    start_redis || say "redis does not start again with the password before"
     [ -n "$ADDED$RETIRED" ] || { say "nothing was replaced"; return 0; }
     say "going back to the release before"
     # shellcheck disable=SC2086
@@ -323,12 +377,19 @@ go_back() {
     say "the release before runs again"
 }
 
-# One deployment at a time.
+# One at a time of all that changes what runs. Where it ends without a deployment that succeeded, the image's name means again what it meant.
 lock() {
-    if ! mkdir .deploying 2> /dev/null; then
+    if ! (umask 077 && mkdir .deploying 2> /dev/null); then
         other=$(cat .deploying/pid 2> /dev/null || true)
-        if [ -n "$other" ] && kill -0 "$other" 2> /dev/null; then die "process $other deploys already"; fi
+        [ -n "$other" ] || die "another one has just begun; if not, delete the folder .deploying"
+        ! kill -0 "$other" 2> /dev/null || die "process $other is at work already"
     fi
     echo $$ > .deploying/pid
-    trap 'rm -rf .deploying' EXIT
+    BEFORE=
+    trap 'unlock' EXIT
+    trap 'exit 130' INT TERM HUP
+}
+unlock() {
+    [ -z "$BEFORE" ] || docker tag "$BEFORE" "$(image)" || true
+    rm -rf .deploying
 }

@@ -14,25 +14,25 @@ The service is stopped meanwhile. When it fails, the service stays stopped: what
 TEXT
 }
 
-say() { printf 'restore: %s\n' "$*" >&2; }
-
 for argument in "$@"; do
     case $argument in
         -h | --help) usage; exit 0 ;;
         --replace | [!-]*) ;;
-        *) say "there is no option '$argument'"; usage >&2; exit 2 ;;
+        *) echo "restore: there is no option '$argument'" >&2; usage >&2; exit 2 ;;
     esac
 done
 
 cd "$(dirname "$0")/.."
-compose() { docker compose -f docker-compose.prod.yml "$@"; }
+. scripts/production.sh
 
+check_engine
+lock
 say "starting the database, stopping everything else"
 compose up --detach --wait db
 # shellcheck disable=SC2046 # one word for each service
 compose stop $(compose config --services | grep -vx -e db -e redis)
-compose run --rm --no-deps -T celery_worker backup restore "$@" || { say "nothing was started again"; exit 1; }
-compose run --rm --no-deps -T migrate
+compose run --rm --no-deps -T celery_worker backup restore "$@" || die "nothing was started again"
+compose run --rm --no-deps -T migrate || die "the backup is in place, but the migration failed: nothing was started again"
 say "starting the service"
 compose up --detach --wait web nginx
 compose up --detach

@@ -60,13 +60,13 @@ check_secrets
 check_engine
 lock
 find_project
-before=$(running_image)
+BEFORE=$(image_before)
 describe_tree
 say "building the image"
 compose build --quiet migrate || die "the image could not be built: nothing was changed"
 check_ports
 check_configuration
-deploy "$before"
+deploy
 port=$(value_of HTTPS_PORT 443)
 say "works, at https://localhost:$port"
 say "a first account: docker compose -f docker-compose.prod.yml exec web taskapi users create --superuser --email you@example.com"

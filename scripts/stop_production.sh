@@ -15,4 +15,5 @@ esac
 cd "$(dirname "$0")/.."
 . scripts/production.sh
 check_engine
+lock
 COMPOSE_PROFILES='*' compose down

@@ -239,6 +239,12 @@ class Settings(BaseSettings):
             return [part.strip() for part in value.split(",") if part.strip()]
         return value
 
+    @field_validator("backup_key", "scrape_token", "smtp_password", mode="before")
+    @classmethod
+    def _none_when_empty(cls, value: object) -> object:
+        # An installation without it has an empty file in `SECRETS`.
+        return value or None
+
     @field_validator("database_url", "database_direct_url", "backup_scratch_url")
     @classmethod
     def _asyncpg(cls, value: PostgresDsn | None) -> PostgresDsn | None:

@@ -15,6 +15,7 @@ from tools.sbom import LOCK, components
 
 PRODUCTION = yaml.safe_load((ROOT / "docker-compose.prod.yml").read_text())
 SERVICES = PRODUCTION["services"]
+SCRIPT = (ROOT / "scripts" / "production.sh").read_text()
 NGINX = (ROOT / "nginx" / "nginx.conf").read_text()
 DEFAULTS = Settings.model_fields
 
@@ -87,8 +88,7 @@ def test_the_worker_of_images_has_the_memory_that_they_may_take() -> None:
 def test_the_database_takes_every_connection_that_a_deployment_may_open() -> None:
     own = 4  # of the machinery of one process, beside its pools
     api = DEFAULTS["database_pool_size"].default + DEFAULTS["database_session_pool_size"].default + own
-    sizes = environment("celery_worker")
-    child = int(str(sizes["DATABASE_POOL_SIZE"])) + int(str(sizes["DATABASE_SESSION_POOL_SIZE"])) + 2
+    child = 2 + 2 + 2  # its pools are of fixed size (`worker/child.py`)
     worker = DEFAULTS["worker_concurrency"].default * child + 1
     doubled = 2 * replicas("web") * api + (len(WORKERS) + 1) * worker + 2 * replicas("celery_beat")
     allowed = int(SERVICES["db"]["command"][-1].removeprefix("max_connections="))
@@ -103,7 +103,7 @@ def test_a_service_can_do_as_little_as_possible(name: str) -> None:
     assert service["pids_limit"]
     assert "mem_limit" in service
     assert service["logging"]["options"]["max-size"]
-    assert name in {"db", "grafana", "flower"} or service["read_only"] is True
+    assert name in {"db", "grafana"} or service["read_only"] is True
 
 
 def test_secrets_come_from_files_and_have_no_defaults() -> None:
@@ -116,21 +116,32 @@ def test_secrets_come_from_files_and_have_no_defaults() -> None:
         assert re.search(rf"^{name.upper()}=$", ENV_EXAMPLE.read_text(), re.MULTILINE), (
             "it is asked for, without a value"
         )
+    written = re.search(r'^SECRETS="\$NEEDED_SECRETS (.*)"$', SCRIPT, re.MULTILINE)
+    assert written is not None
+    in_files = {*names, *written[1].lower().split()}
+    assert in_files == set(PRODUCTION["secrets"])
     for name in ("web", "celery_beat", *WORKERS, "migrate"):
         # .env is handed on whole; what stands in files is not.
-        assert all(environment(name)[secret.upper()] == "" for secret in names)
+        assert all(environment(name).get(secret.upper()) == "" for secret in in_files), name
+
+
+def test_every_secret_setting_is_handed_over_as_a_file() -> None:
+    secret = {name for name, field in DEFAULTS.items() if "SecretStr" in str(field.annotation)}
+    for name in ("web", "celery_beat", *WORKERS, "migrate"):
+        given = {one if isinstance(one, str) else one["target"] for one in SERVICES[name]["secrets"]}
+        assert given == secret, name
 
 
 def test_what_an_operator_may_set_is_in_the_example() -> None:
     used = set(re.findall(r"\$\{([A-Z_]+)", (ROOT / "docker-compose.prod.yml").read_text()))
-    used |= set(re.findall(r"(?:value_of|secret) \"?([A-Z_]+)", (ROOT / "scripts" / "production.sh").read_text()))
+    used |= set(re.findall(r"(?:value_of|secret) \"?([A-Z_]+)", SCRIPT))
     of_the_build = {"BUILD_COMMIT", "BUILD_VERSION", "SOURCE_DATE_EPOCH"}
     listed = set(re.findall(r"^#?([A-Z_]+)=", ENV_EXAMPLE.read_text(), re.MULTILINE))
     assert used - of_the_build <= listed
 
 
 def test_a_deployment_replaces_every_process_of_the_application() -> None:
-    rolled = re.search(r'^ROLLED="(.*)"$', (ROOT / "scripts" / "production.sh").read_text(), re.MULTILINE)
+    rolled = re.search(r'^ROLLED="(.*)"$', SCRIPT, re.MULTILINE)
     assert rolled is not None
     assert sorted(rolled[1].split()) == sorted(["web", "celery_beat", *WORKERS])
 

@@ -1,4 +1,4 @@
-"""What `scripts/start_production.sh` refuses before it needs an engine."""
+"""What the scripts of production refuse and keep, as far as no engine is needed."""
 
 from __future__ import annotations
 
@@ -38,6 +38,27 @@ def start(tree: Path, *arguments: str, **environment: str) -> subprocess.Complet
     )
 
 
+def shell(tree: Path, script: str) -> subprocess.CompletedProcess[str]:
+    """Runs it with the functions of `production.sh`."""
+    return subprocess.run(
+        ["sh", "-euc", f". scripts/production.sh\n{script}"],
+        env={"PATH": f"{tree / 'bin'}:{os.environ['PATH']}"},
+        cwd=tree,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def set_secrets(tree: Path, *more: str, secret_key: str = GOOD) -> None:
+    lines = [f"DB_PASSWORD={GOOD}", f"REDIS_PASSWORD={GOOD}", f"SECRET_KEY={secret_key}", *more]
+    (tree / ".env").write_text("\n".join(lines) + "\n")
+
+
+def held(tree: Path, name: str) -> str:
+    return (tree / ".secrets" / name).read_text()
+
+
 def test_each_missing_secret_is_named(tree: Path) -> None:
     done = start(tree, DB_PASSWORD=GOOD)
     assert done.returncode == 1
@@ -59,8 +80,7 @@ def test_init_writes_random_secrets_once_and_closes_them_to_others(tree: Path) -
     secrets = re.findall(r"^(?:DB_PASSWORD|REDIS_PASSWORD|SECRET_KEY)=([0-9a-f]{64})$", written, re.MULTILINE)
     assert len(set(secrets)) == 3
     assert (tree / ".env").stat().st_mode & 0o077 == 0
-    assert (tree / ".secrets").stat().st_mode & 0o077 == 0
-    assert (tree / ".secrets" / "secret_key").read_text() in secrets
+    assert not (tree / ".secrets").exists(), "a deployment writes it, after the checks"
     start(tree, "--init")
     assert (tree / ".env").read_text() == written
 
@@ -71,6 +91,78 @@ def test_a_secret_may_stand_in_its_file_alone(tree: Path) -> None:
         (tree / "kept" / name).write_text(GOOD)
     done = start(tree, SECRETS_DIR=str(tree / "kept"))
     assert "docker has no compose plugin" in done.stderr
+
+
+def test_the_files_of_secrets_are_closed_to_others_and_there_for_each(tree: Path) -> None:
+    set_secrets(tree, "SMTP_PASSWORD='with a $ and a space'")
+    assert shell(tree, "write_secrets").returncode == 0
+    assert (tree / ".secrets").stat().st_mode & 0o077 == 0
+    assert held(tree, "secret_key") == GOOD
+    assert held(tree, "smtp_password") == "with a $ and a space"
+    assert held(tree, "backup_key") == ""
+
+
+def test_an_empty_line_takes_away_a_secret_that_may_be_missing(tree: Path) -> None:
+    set_secrets(tree, "PREVIOUS_SECRET_KEYS=old", "BACKUP_KEY=kept")
+    shell(tree, "write_secrets")
+    set_secrets(tree, "PREVIOUS_SECRET_KEYS=")
+    shell(tree, "write_secrets")
+    assert held(tree, "previous_secret_keys") == ""
+    assert held(tree, "backup_key") == "kept"
+
+
+def test_a_changed_secret_is_a_changed_configuration_until_it_is_deployed(tree: Path) -> None:
+    (tree / "bin" / "docker").write_text("#!/bin/sh\n")
+    set_secrets(tree)
+    before = shell(tree, "write_secrets; configuration").stdout
+    set_secrets(tree, secret_key=GOOD[::-1])
+    changed = shell(tree, "write_secrets; configuration").stdout
+    assert changed != before
+    assert shell(tree, "write_secrets; configuration").stdout == changed
+
+
+def test_secrets_go_back_to_those_of_the_last_deployment_that_succeeded(tree: Path) -> None:
+    set_secrets(tree)
+    shell(tree, "write_secrets; keep_secrets")
+    for attempt in ("1" * 32, "2" * 32):
+        set_secrets(tree, secret_key=attempt)
+        shell(tree, "write_secrets")
+        assert held(tree, "secret_key") == attempt
+    shell(tree, "restore_secrets")
+    assert held(tree, "secret_key") == GOOD
+
+
+@pytest.mark.parametrize(("pid", "code"), [("", 1), (str(os.getpid()), 1), ("999999999", 0)])
+def test_a_lock_counts_unless_its_process_is_gone(tree: Path, pid: str, code: int) -> None:
+    (tree / ".deploying").mkdir()
+    (tree / ".deploying" / "pid").write_text(pid)
+    assert shell(tree, "lock").returncode == code
+    assert (tree / ".deploying").exists() is bool(code)
+
+
+def test_an_image_that_failed_the_checks_does_not_keep_the_name(tree: Path) -> None:
+    set_secrets(tree)
+    (tree / ".deployed").write_text("settings\nsha256:before\n")
+    (tree / "bin" / "docker").write_text(
+        """#!/bin/sh
+        case $* in
+            "image inspect"*) for id; do :; done; echo "$id" ;;
+            *config*json) echo '  "name": "it",' ;;
+            *" run "*) exit 1 ;;
+            "tag "*) echo "$2 $3" >> tags ;;
+        esac
+        """
+    )
+    done = subprocess.run(
+        [tree / "scripts" / "deploy.sh", "new:1"],
+        env={"PATH": f"{tree / 'bin'}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "there is no certificate" in done.stderr
+    name = "task-management-api:latest"
+    assert (tree / "tags").read_text().splitlines() == [f"new:1 {name}", f"sha256:before {name}"]
 
 
 def test_an_unknown_option_is_refused(tree: Path) -> None:

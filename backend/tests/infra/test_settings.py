@@ -31,6 +31,14 @@ def test_redis_is_completed_too(url: str, expected: str) -> None:
     assert str(Settings(redis_url=url, redis_password="secret", _env_file=None).redis_url) == expected
 
 
+def test_an_empty_file_is_no_secret(tmp_path) -> None:
+    for name in ("scrape_token", "backup_key", "smtp_password", "previous_secret_keys"):
+        (tmp_path / name).write_text("")
+    found = Settings(_env_file=None, _secrets_dir=tmp_path)
+    assert found.scrape_token is found.backup_key is found.smtp_password is None
+    assert found.previous_secret_keys == []
+
+
 def test_a_setting_can_be_a_file_and_the_environment_wins(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "secret_key").write_text("s" * 32 + "\n")
     (tmp_path / "log_level").write_text("ERROR")
