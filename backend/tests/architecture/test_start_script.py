@@ -132,7 +132,9 @@ def test_secrets_go_back_to_those_of_the_last_deployment_that_succeeded(tree: Pa
     assert held(tree, "secret_key") == GOOD
 
 
-@pytest.mark.parametrize(("pid", "code"), [("", 1), (str(os.getpid()), 1), ("999999999", 0)])
+@pytest.mark.parametrize(
+    ("pid", "code"), [("", 1), (str(os.getpid()), 1), ("999999999", 0)], ids=["not written yet", "runs", "gone"]
+)
 def test_a_lock_counts_unless_its_process_is_gone(tree: Path, pid: str, code: int) -> None:
     (tree / ".deploying").mkdir()
     (tree / ".deploying" / "pid").write_text(pid)

@@ -76,6 +76,8 @@ def test_without_redis_it_lasts_until_its_time_and_no_longer(
      b'{"level":"DEBUG","by":"x","until":1e300}', b'{"level":"DEBUG","by":"x","until":NaN}',
      encode(Change("DEBUG", "x", time.time() + 25 * 3600)), encode(Change("DEBUG", "x" * 201, LATER)),
      b'{"level":"DEBUG","by":["x"],"until":%d}' % LATER],
+    ids=["nothing", "empty", "no JSON", "a list", "no fields", "no level", "over", "until in words", "two levels",
+         "until for ever", "until NaN", "until too late", "a long name", "two names"],
 )  # fmt: skip
 def test_what_is_not_a_level_or_is_over_counts_as_none(stored: bytes | None) -> None:
     assert decode(stored) is None
