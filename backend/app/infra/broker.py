@@ -143,6 +143,11 @@ class TokenChannel(virtual.Channel):
         """Those that are consumed from."""
         return list(self._active_queues)
 
+    def basic_ack(self, delivery_tag: Any, multiple: bool = False) -> None:  # noqa: FBT001, FBT002  kombu's signature
+        super().basic_ack(delivery_tag, multiple)
+        transport: Any = self.connection
+        transport.deliver()  # a slot is free
+
     def _restore(self, _: Any) -> None:
         """A token that was not used up: the reconciler sends another if there is work."""
 
@@ -184,23 +189,37 @@ class TokenTransport(virtual.Transport):
             self._loop = None
         super().close_connection(connection)
 
-    def _tick(self) -> None:
+    def _consuming(self) -> TokenChannel | None:
         channels: Any = self.channels
-        channel = next((one for one in channels if one.queues), None)
-        if channel is None:
-            self._hang_up()  # the worker ends: what comes now is for others
-            return
-        while channel.qos.can_consume() and (found := [queue for queue in channel.queues if self._held[queue] > 0]):
+        return next((one for one in channels if one.queues), None)
+
+    def deliver(self) -> None:
+        """Makes messages of the tokens at hand, one for each free slot.
+
+        Never in a tick: the pool sees in its own tick what it has to write to its processes. Where that came first, a
+        message would lie there until something else woke the loop, up to a second later.
+        """
+        channel = self._consuming()
+        while channel is not None and channel.qos.can_consume():
+            found = [queue for queue in channel.queues if self._held[queue] > 0]
+            if not found:
+                return
             queue = random.choice(found)
             self._held[queue] -= 1
             self._deliver(message(queue, self._time_limits.get(queue)), queue)
-        if channel.qos.can_consume():
+
+    def _tick(self) -> None:
+        channel = self._consuming()
+        if channel is None:
+            self._hang_up()  # the worker ends: what comes now is for others
+        elif channel.qos.can_consume():
             self._ask(channel.queues)
 
     def _take_offers(self) -> None:
         with suppress(BlockingIOError):
             while offer := self._reconciler.near.recv(4096):
                 self._held = Counter(from_json(offer))
+        self.deliver()
 
     def _ask(self, queues: list[str]) -> None:
         now = time.monotonic()
@@ -233,6 +252,7 @@ class TokenTransport(virtual.Transport):
             self._held[name.decode().removeprefix(self._prefix)] += 1
             if item != _TOKEN:
                 self._reconciler.tell("foreign")
+            self.deliver()
 
     def _leave_alone(self, reason: object) -> None:
         log.warning("redis_left_alone", reason=str(reason), seconds=RETRY_SECONDS)
