@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import os
 import shutil
@@ -18,7 +17,7 @@ from app import SERVICE_NAME, __version__
 from app.infra.circuits import Circuits
 from app.infra.redis import RedisUnavailable
 from app.kit.clock import utc_now
-from app.kit.lifecycle import Check, CheckFailed
+from app.kit.lifecycle import BackgroundLoop, Check, CheckFailed
 from app.recovery.state import BackupState, backup_state
 from app.worker.line import Line
 from app.worker.proof import Proof, last_proof
@@ -64,7 +63,7 @@ class Result:
         return time.monotonic() - self._moment
 
 
-class HealthService:
+class HealthService(BackgroundLoop):
     """A component: its loop asks at most once a second, and a result that has grown old counts as a failure."""
 
     name = "health"
@@ -82,7 +81,6 @@ class HealthService:
         self._interval = max(settings.health_check_interval, 1.0)
         self._proof: Proof | None = None
         self._backups, self._backups_read = BackupState(), -math.inf
-        self._loop: asyncio.Task[None] | None = None
         self._round = asyncio.Lock()
         self._last_round = -1e9
         self._first = [Check("database", self._check_database, DATABASE_TIMEOUT)]
@@ -105,14 +103,10 @@ class HealthService:
 
     async def start(self) -> None:
         await self.check_now()
-        self._loop = asyncio.create_task(self._run())
+        await super().start()
 
     async def stop(self) -> None:
-        loop, self._loop = self._loop, None
-        if loop is not None:
-            loop.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await loop
+        await super().stop()
         self._line.close()
 
     def checks(self) -> list[Check]:
@@ -201,7 +195,7 @@ class HealthService:
             "details": dict(result.details),
         }
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
         while True:
             await asyncio.sleep(self._interval)
             try:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -43,3 +46,28 @@ class Component(Protocol):
     async def stop(self) -> None: ...
 
     def checks(self) -> list[Check]: ...
+
+
+class BackgroundLoop(ABC):
+    """A component whose `run` goes on beside the others until it is stopped."""
+
+    name: str
+    start_timeout = 1.0
+    stop_timeout = 1.0
+    _task: asyncio.Task[None] | None = None
+
+    @abstractmethod
+    async def run(self) -> None: ...
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self.run())
+
+    async def stop(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def checks(self) -> list[Check]:
+        return []

@@ -15,8 +15,9 @@ import httpx2
 
 from devstack.process import Child
 from devstack.state import free_port
+from tests.faults.product import Api, Process
 from tests.faults.trial import NotRunError
-from tests.faults.world import BACKEND, Api, Process, World
+from tests.faults.world import BACKEND, World
 
 SHIPPED = BACKEND.parent / "nginx"
 CONNECTIONS = 90

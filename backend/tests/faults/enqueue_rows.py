@@ -18,8 +18,9 @@ from app.kit.clock import utc_now
 from app.worker import enqueue, kinds, repository
 from tests.faults.kinds import WorkArgs
 from tests.faults.processes import FAIL_POINT
+from tests.faults.product import Api
 from tests.faults.trial import Trial, row
-from tests.faults.world import Api, World
+from tests.faults.world import World
 
 
 async def _crash(world: World, trial: Trial, point: str, healthy: Api) -> None:

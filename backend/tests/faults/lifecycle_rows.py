@@ -15,8 +15,9 @@ import psutil
 from tests.faults import edge
 from tests.faults.load import Load, Part
 from tests.faults.probes import probing
+from tests.faults.product import Api
 from tests.faults.trial import Trial, row
-from tests.faults.world import Api, World
+from tests.faults.world import World
 
 DRAIN = 5
 _CLIENTS_OF_STOP = 40

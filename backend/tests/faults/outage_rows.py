@@ -19,8 +19,9 @@ from devstack.state import State
 from tests.faults.lifecycle_rows import agree
 from tests.faults.load import Load
 from tests.faults.probes import Probed, probing
+from tests.faults.product import Api
 from tests.faults.trial import Trial, row
-from tests.faults.world import Api, World
+from tests.faults.world import World
 
 _LIVE = "/health/live"
 _CALM = 15

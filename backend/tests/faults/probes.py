@@ -14,7 +14,8 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
-from tests.faults.world import BACKEND, Api
+from tests.faults.product import Api
+from tests.faults.world import BACKEND
 
 _CONNECTIONS = 8
 

@@ -14,8 +14,9 @@ from uuid import UUID
 from app.infra.broker import TOKENS_CAP
 from app.infra.redis import QUEUE_POLICY
 from tests.faults.load import Load
+from tests.faults.product import Api
 from tests.faults.trial import Trial, row
-from tests.faults.world import Api, World, now
+from tests.faults.world import World, now
 
 SHOWN = ("state", "attempt", "result", "errors", "progress", "run_at", "created_at")
 

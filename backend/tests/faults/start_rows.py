@@ -9,8 +9,9 @@ from pathlib import Path
 
 from app.infra import migrations
 from tests.faults.migrator import VERSIONS
+from tests.faults.product import Api, Process
 from tests.faults.trial import Trial, row
-from tests.faults.world import Api, Process, World
+from tests.faults.world import World
 
 _REVISION = """
 from alembic import op

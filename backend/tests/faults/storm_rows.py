@@ -10,8 +10,9 @@ import time
 
 import httpx2
 
+from tests.faults.product import Api
 from tests.faults.trial import Trial, row
-from tests.faults.world import Api, World
+from tests.faults.world import World
 
 STORM_SECONDS = 120.0
 

@@ -96,7 +96,7 @@ async def test_what_is_critical_is_a_setting(behind: Behind) -> None:
 
 
 async def test_a_result_that_has_grown_old_is_a_failure(app: FastAPI, client: httpx2.AsyncClient) -> None:
-    app.state.health._loop.cancel()  # the loop died, whatever the reason
+    app.state.health._task.cancel()  # the loop died, whatever the reason
     assert (await client.get("/health/ready")).status_code == 200
     app.state.health.results["database"]._moment -= 60
     body = (await client.get("/health/ready")).json()

@@ -6,25 +6,6 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.conftest import Account, SignUp
-
-
-@pytest.fixture
-async def ada(sign_up: SignUp) -> Account:
-    return await sign_up("ada@example.com")
-
-
-@pytest.fixture
-async def bob(sign_up: SignUp) -> Account:
-    return await sign_up("bob@example.com")
-
-
-@pytest.fixture
-def api(client: httpx2.AsyncClient, ada: Account) -> httpx2.AsyncClient:
-    """The client, signed in as Ada."""
-    client.headers.update(ada.headers)
-    return client
-
 
 @pytest.fixture
 def make(api: httpx2.AsyncClient) -> Callable[..., Awaitable[dict[str, Any]]]:
