@@ -77,11 +77,11 @@ def enqueue(
     """Enqueue a job and print its id; it begins within the reconciler's interval."""
     from pydantic import ValidationError
 
-    from app.core.celery_app import app
+    from app.core.job_modules import KIND_MODULES, load
     from app.worker import enqueue
     from app.worker.kinds import KINDS
 
-    app.load_handlers()
+    load(KIND_MODULES)
     declared = KINDS.get(kind)
     if declared is None or declared.parent:
         _fail(f"no kind {kind!r} to enqueue; there are {', '.join(sorted(KINDS))}")

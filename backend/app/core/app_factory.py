@@ -16,7 +16,7 @@ from app import __version__
 from app.admin import router as admin
 from app.auth import router as auth
 from app.core import docs, exception_handlers, openapi
-from app.core.celery_app import load_kinds
+from app.core.job_modules import KIND_MODULES, load
 from app.core.level_watch import LevelWatch
 from app.core.lifecycle import AppLifecycleManager
 from app.core.loop_lag import LoopLag
@@ -86,7 +86,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
         lifespan=_lifespan,
     )
-    load_kinds()
+    load(KIND_MODULES)
     _make_parts(app, settings)
     _add_routes(app, settings)
     openapi.install(app)

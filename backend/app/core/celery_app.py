@@ -6,7 +6,6 @@ What there is to do, who does it and how it ended stands in PostgreSQL; see docs
 from __future__ import annotations
 
 import gc
-import importlib
 import mmap
 import os
 import secrets
@@ -26,9 +25,10 @@ import billiard.pool
 import structlog
 from celery import Celery, bootsteps, signals
 
+from app.core.job_modules import HANDLER_MODULES, load
 from app.infra import logging
-from app.infra.broker import RUN_NEXT, celery_settings
 from app.infra.settings import Settings
+from app.infra.token_transport import RUN_NEXT, celery_settings
 from app.worker import kinds
 from app.worker.child import Child
 from app.worker.reconciler import Duty
@@ -36,28 +36,9 @@ from app.worker.sight import Channel
 
 log = structlog.get_logger(__name__)
 
-HANDLER_MODULES = (
-    "app.worker.proof",
-    "app.calls.jobs",
-    "app.files.jobs",
-    "app.mail.jobs",
-    "app.maintenance.jobs",
-    "app.recovery.jobs",
-    "app.reports.jobs",
-    "app.tasks.attachments.jobs",
-    "app.transfer.jobs",
-    "app.usage.jobs",
-)
-"""Every module with handlers: what a worker can run is what these register."""
 _RECONCILER_STOP_SECONDS = 5
 _DUTIES_SECONDS = 1.0
 _SOURCES = str(Path(__file__).parents[2])
-
-
-def load_kinds(modules: Sequence[str] = HANDLER_MODULES) -> None:
-    """Makes every kind with its handler known to this process."""
-    for module in modules:
-        importlib.import_module(module)
 
 
 class Shutdown:
@@ -230,7 +211,7 @@ class TaskApi(Celery):
 
     def load_handlers(self) -> None:
         """Raises ValueError for a kind without a handler, which would wait for ever."""
-        load_kinds(self._handler_modules)
+        load(self._handler_modules)
 
     def _configure(self, **_: Any) -> None:
         self.load_handlers()

@@ -64,7 +64,7 @@ def test_the_tree_is_free_of(pattern: str, instead: str) -> None:
     ],
 )
 def test_the_application_does_without(pattern: str, instead: str) -> None:
-    doors = [BACKEND / "app" / "infra" / name for name in ("broker.py", "http.py")]
+    doors = [BACKEND / "app" / "infra" / name for name in ("token_transport.py", "http.py")]
     sources = (path for path in files_below(BACKEND / "app", (".py",)) if path not in doors)
     assert found_in(sources, pattern) == [], instead
 

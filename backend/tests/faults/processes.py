@@ -21,7 +21,8 @@ from sqlalchemy import text
 from app.cli.worker import _QUIET
 from app.core import beat
 from app.core.app_factory import create_app
-from app.core.celery_app import HANDLER_MODULES, TaskApi
+from app.core.celery_app import TaskApi
+from app.core.job_modules import HANDLER_MODULES
 from app.core.server import serve
 from app.identity.dependencies import CurrentCaller
 from app.infra.broker import Broker

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from app.core.beat import DatabaseScheduler
-from app.core.celery_app import TaskApi, load_kinds
+from app.core.celery_app import TaskApi
+from app.core.job_modules import KIND_MODULES, load
 from app.infra.settings import Settings
 from app.schedules import clock
 from app.schedules.builtin import BUILT_IN, BuiltIn
@@ -228,7 +229,7 @@ async def test_a_signal_ends_a_beat_in_the_middle_of_a_tick_and_between_two(sett
 
 
 def test_what_comes_built_in_has_a_kind_that_needs_no_args() -> None:
-    load_kinds()
+    load(KIND_MODULES)
     for schedule in BUILT_IN:
         kinds.KINDS[schedule.kind]()
 

@@ -6,8 +6,8 @@ from celery import Celery
 from job_kinds import EchoArgs, GateArgs
 
 from app.core.celery_app import TaskApi
-from app.infra.broker import RUN_NEXT, message
 from app.infra.settings import Settings
+from app.infra.token_transport import RUN_NEXT, message
 from app.worker import kinds
 
 

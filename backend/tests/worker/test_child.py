@@ -392,13 +392,3 @@ async def test_connections_that_the_network_lost_without_a_word_keep_no_job(add,
         job = await look(job_id)  # the handler's transaction has failed, and that could be written down
         assert (job.state, job.errors[0]["message"]) == ("scheduled", "TimeoutError")
         await asyncio.to_thread(child.close)
-
-
-def test_what_may_be_enqueued_has_a_handler() -> None:
-    import importlib
-
-    from app.core.celery_app import HANDLER_MODULES
-
-    for module in HANDLER_MODULES:
-        importlib.import_module(module)
-    assert {name for name, kind in kinds.KINDS.items() if not kind.parent} == kinds.HANDLERS.keys()
