@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import obstore
-from obstore.store import LocalStore, from_url
+import structlog
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore
+
+from app.infra.objects import CHUNK, Counted, open_store, put
+from app.kit.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from datetime import datetime
 
     from obstore.store import ObjectStore
 
     from app.infra.settings import Settings
 
-CHUNK = 1 << 20
+log = structlog.get_logger(__name__)
+
 SHELVES = tuple(f"{number:02x}" for number in range(256))
 """The first part of every key: no folder, and no listing, holds all files."""
 _KEY = re.compile(r"[0-9a-f]{2}/[0-9a-f]{30}")
-_PART = 5 << 20
-"""S3 takes no smaller parts."""
+
+
+class StorageUnavailable(Unavailable):
+    code, title = "storage_unavailable", "Files cannot be stored or fetched now"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +45,27 @@ class Stored:
     sha256: bytes
 
 
+@contextmanager
+def _asked() -> Iterator[None]:
+    try:
+        yield
+    except BaseError as error:
+        log.warning("storage_trouble", error=type(error).__name__, reason=str(error)[:300])
+        raise StorageUnavailable from error
+
+
 class Storage:
-    """Writes are whole or absent: a reader never sees half a file."""
+    """Writes are whole or absent: a reader never sees half a file.
+
+    Each method raises StorageUnavailable where the disk is full or the bucket does not do what it is asked.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._store: ObjectStore
         if settings.storage_url is None:
             self._store = LocalStore(str(Path(settings.storage_dir).absolute()), mkdir=True)
         else:
-            self._store = from_url(str(settings.storage_url))
+            self._store = open_store(settings.storage_url)
 
     def probe(self) -> None:
         """Writes a small file and deletes it, for a process that ends soon: it blocks, and no thread of the library is
@@ -58,47 +78,47 @@ class Storage:
     async def put(self, chunks: AsyncIterator[bytes], key: str | None = None) -> Stored:
         """Stores the bytes under a new key, or under the one that they had. What `chunks` raises leaves nothing behind."""
         key = key or f"{secrets.choice(SHELVES)}/{secrets.token_hex(15)}"
-        size, digest = 0, hashlib.sha256()
-
-        async def counted() -> AsyncIterator[bytes]:
-            nonlocal size
-            async for chunk in chunks:
-                size += len(chunk)
-                digest.update(chunk)
-                yield chunk
-
-        await obstore.put_async(self._store, key, counted(), chunk_size=_PART, max_concurrency=2)
-        return Stored(key, size, digest.digest())
+        counted = Counted(chunks)
+        with _asked():
+            await put(self._store, key, counted)
+        return Stored(key, counted.size, counted.sha256)
 
     async def get(self, key: str) -> bytes:
         """The whole file. Raises FileNotFoundError."""
-        return bytes(await (await obstore.get_async(self._store, key)).bytes_async())
+        with _asked():
+            return bytes(await (await obstore.get_async(self._store, key)).bytes_async())
 
     async def open(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
         """The bytes from `start` up to `end`, in pieces; it is known here that the file is there.
 
         `end` must be above `start`. Raises FileNotFoundError.
         """
-        found = await obstore.get_async(self._store, key, options={"range": (start, end)})
+        with _asked():
+            found = await obstore.get_async(self._store, key, options={"range": (start, end)})
         return (bytes(chunk) async for chunk in found.stream(min_chunk_size=CHUNK))
 
     async def size(self, key: str) -> int | None:
         """Bytes of a file; None where it is not there."""
         try:
-            return int((await obstore.head_async(self._store, key))["size"])
+            with _asked():
+                return int((await obstore.head_async(self._store, key))["size"])
         except FileNotFoundError:
             return None
 
     async def delete(self, key: str) -> None:
         """A file that is gone already stays so."""
         try:
-            await obstore.delete_async(self._store, key)
+            with _asked():
+                await obstore.delete_async(self._store, key)
         except FileNotFoundError:
             return
 
     async def shelf(self, name: str) -> dict[str, datetime]:
         """The keys of one of the `SHELVES`, with the time of writing. What has no key of ours is not ours."""
         found = {}
-        async for entries in obstore.list(self._store, name, chunk_size=1000):
-            found.update({entry["path"]: entry["last_modified"] for entry in entries if _KEY.fullmatch(entry["path"])})
+        with _asked():
+            async for entries in obstore.list(self._store, name, chunk_size=1000):
+                found.update(
+                    {entry["path"]: entry["last_modified"] for entry in entries if _KEY.fullmatch(entry["path"])}
+                )
         return found

@@ -11,24 +11,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import obstore
-from obstore.store import from_url
 from pydantic import BaseModel
 
+from app.infra.objects import CHUNK, Counted, open_store, put
 from app.recovery import sealing
 from app.recovery.errors import BackupError
 
 if TYPE_CHECKING:
     from app.infra.settings import Settings
-
-_PART = 5 << 20
-"""S3 takes no smaller parts."""
-_READ = 1 << 20
 
 
 class Content(BaseModel):
@@ -83,11 +78,10 @@ class StoredBytes(NamedTuple):
 
 
 async def content_of(chunks: AsyncIterator[bytes]) -> Content:
-    size, digest = 0, hashlib.sha256()
-    async for chunk in chunks:
-        size += len(chunk)
-        digest.update(chunk)
-    return Content(size=size, sha256=digest.hexdigest())
+    counted = Counted(chunks)
+    async for _ in counted:
+        pass
+    return Content(size=counted.size, sha256=counted.sha256.hex())
 
 
 class Vault:
@@ -97,24 +91,14 @@ class Vault:
         """Raises BackupError without a BACKUP_URL."""
         if settings.backup_url is None:
             raise BackupError("BACKUP_URL is not set: name a folder (file:///...) or a bucket (s3://...) for backups")
-        options: dict[str, Any] = {"mkdir": True} if settings.backup_url.scheme == "file" else {}
-        self._store = from_url(str(settings.backup_url), **options)
+        self._store = open_store(settings.backup_url)
         self._key = settings.backup_key.get_secret_value().encode() if settings.backup_key else None
         self.pool = f"files-{sealing.fingerprint(self._key)}" if self._key else "files-plain"
 
     async def put(self, path: str, chunks: AsyncIterator[bytes]) -> Content:
-        size, digest = 0, hashlib.sha256()
-
-        async def counted() -> AsyncIterator[bytes]:
-            nonlocal size
-            async for chunk in chunks:
-                size += len(chunk)
-                digest.update(chunk)
-                yield chunk
-
-        stream = sealing.seal(self._key, path, counted()) if self._key else counted()
-        await obstore.put_async(self._store, path, stream, chunk_size=_PART, max_concurrency=2)
-        return Content(size=size, sha256=digest.hexdigest())
+        counted = Counted(chunks)
+        await put(self._store, path, sealing.seal(self._key, path, aiter(counted)) if self._key else counted)
+        return Content(size=counted.size, sha256=counted.sha256.hex())
 
     async def open(self, path: str) -> AsyncIterator[bytes]:
         """The content. Raises BackupError where it is gone or does not open."""
@@ -122,7 +106,7 @@ class Vault:
             found = await obstore.get_async(self._store, path)
         except FileNotFoundError:
             raise BackupError(f"{path} is gone from the backups") from None
-        stream = (bytes(chunk) async for chunk in found.stream(min_chunk_size=_READ))
+        stream = (bytes(chunk) async for chunk in found.stream(min_chunk_size=CHUNK))
         async for chunk in sealing.unseal(self._key, path, stream) if self._key else stream:
             yield chunk
 

@@ -9,7 +9,8 @@ from fastapi.responses import StreamingResponse
 
 from app.files.service import keep
 from app.identity.dependencies import CurrentCaller
-from app.infra.storage import CHUNK, Storage
+from app.infra.objects import CHUNK
+from app.infra.storage import Storage
 from app.jobs.dependencies import accepted
 from app.jobs.schemas import JobOut
 from app.kit.clock import utc_now

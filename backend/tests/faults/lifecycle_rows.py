@@ -274,7 +274,8 @@ async def _checks(world: World) -> float:
     unit="minutes",
 )
 async def soak(trial: Trial) -> None:
-    async with trial.world() as world:
+    # Nobody signs in again meanwhile.
+    async with trial.world(ACCESS_TOKEN_SECONDS="3600") as world:
         apis = [await world.api(), await world.api()]
         worker = world.worker()
         load = Load(world, [api.client for api in apis], trial.rate)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import resource
+import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from app.infra.settings import Settings
-from app.infra.storage import SHELVES, Storage
+from app.infra.storage import SHELVES, Storage, StorageUnavailable
 
 MODIFIED = "Wed, 21 Oct 2020 07:28:00 GMT"
 SIZE = 12_000_000
@@ -106,7 +108,6 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Bucket]]:
         "SECRET_ACCESS_KEY": "something",
         "REGION": "eu-central-1",
         "ENDPOINT": f"http://127.0.0.1:{server.server_port}",
-        "ALLOW_HTTP": "true",
     }.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     yield handler
@@ -174,3 +175,25 @@ async def test_files_in_a_bucket_stay_in_its_folder(bucket) -> None:
     stored = await storage.put(chunks(10))
 
     assert list(bucket.objects) == [f"our/folder/{stored.key}"]
+
+
+async def test_a_disk_that_takes_no_more_is_trouble_that_passes(tmp_path) -> None:
+    storage = Storage(Settings(secret_key="x" * 32, _env_file=None, storage_dir=str(tmp_path)))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # SIGXFSZ is ignored by Python: the write fails
+    try:
+        with pytest.raises(StorageUnavailable):
+            await storage.put(chunks())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+async def test_a_bucket_that_is_not_there_is_trouble_that_passes(bucket, monkeypatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        monkeypatch.setenv("AWS_ENDPOINT", f"http://127.0.0.1:{taken.getsockname()[1]}")
+        storage = Storage(Settings(secret_key="x" * 32, _env_file=None, storage_url="s3://bucket"))
+        for asking in (storage.put(chunks(10)), storage.get("00/1"), storage.open("00/1", 0, 1), storage.shelf("00")):
+            with pytest.raises(StorageUnavailable):
+                await asking

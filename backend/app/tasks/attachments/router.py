@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Form, Response, UploadFile
 from app.files.imaging import Size
 from app.identity.caller import Caller
 from app.identity.dependencies import CurrentCaller
-from app.infra.storage import CHUNK
+from app.infra.objects import CHUNK
 from app.tasks.attachments import service
 from app.tasks.attachments.schemas import (
     ATTACHMENT,
