@@ -50,11 +50,14 @@ def worker(
     ] = False,
 ) -> None:
     """Run jobs until SIGTERM."""
-    from app.cli.worker import check_worker, prove_worker, run_worker
-
     if check:
+        from app.cli.healthcheck import check_worker
+
         check_worker()
-    elif prove:
+        return
+    from app.cli.worker import prove_worker, run_worker
+
+    if prove:
         prove_worker()
     else:
         run_worker()
@@ -71,11 +74,14 @@ def beat(
     ] = False,
 ) -> None:
     """Fill the slots of schedules until SIGTERM; any number may run."""
-    from app.cli.worker import check_beat, prove_beat, run_beat
-
     if check:
+        from app.cli.healthcheck import check_beat
+
         check_beat()
-    elif prove:
+        return
+    from app.cli.worker import prove_beat, run_beat
+
+    if prove:
         prove_beat()
     else:
         run_beat()

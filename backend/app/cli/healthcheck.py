@@ -1,11 +1,17 @@
-"""`taskapi healthcheck` of an api. It is run every few seconds, and so imports next to nothing."""
+"""`taskapi healthcheck`, `worker --check` and `beat --check`. They are run every few seconds, and so import what they need only."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from app.health.stuck import Connection
+    from app.infra.settings import Settings
 
 _TIMEOUT = 5
 _REQUEST = b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -30,3 +36,45 @@ async def _readiness(port: int) -> bytes:
             return await reader.read()
         finally:
             writer.close()
+
+
+def check_worker() -> None:
+    """Exits 1 when jobs wait and the workers of this host do nothing."""
+    from app.health.stuck import worker_fault
+
+    _check("worker", worker_fault)
+
+
+def check_beat() -> None:
+    """Exits 1 when a slot was due a minute ago and no beat has handled it."""
+    from app.health.stuck import beat_fault
+
+    _check("beat", beat_fault)
+
+
+def _check(name: str, fault_of: Callable[[Connection], Awaitable[str | None]]) -> None:
+    from app.cli.configuration import read_settings
+
+    settings = read_settings()
+    try:
+        fault = asyncio.run(_ask(fault_of, settings))
+    except Exception as error:  # noqa: BLE001  a restart would not bring the database back
+        sys.stdout.write(f"{name}: not known, the database does not answer ({type(error).__name__})\n")
+        return
+    if fault is not None:
+        sys.stderr.write(f"{name}: {fault}\n")
+        raise typer.Exit(1)
+    sys.stdout.write(f"{name}: works\n")
+
+
+async def _ask(question: Callable[[Connection], Awaitable[str | None]], settings: Settings) -> str | None:
+    import asyncpg
+
+    async with asyncio.timeout(settings.database_statement_timeout):
+        connection = await asyncpg.connect(
+            settings.driver_url, server_settings={"application_name": "taskapi-check", "jit": "off"}
+        )
+        try:
+            return await question(connection)
+        finally:
+            connection.terminate()

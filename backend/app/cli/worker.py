@@ -5,19 +5,15 @@ from __future__ import annotations
 import asyncio
 import sys
 import warnings
-from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import TypeVar
 
 import typer
 
 from app.cli.configuration import REFUSED, read_settings
+from app.infra import migrations
+from app.infra.database import Database
 from app.infra.settings import Settings
 from app.worker import proof
 from app.worker.line import Line
-from app.worker.presence import beat_fault, worker_fault
-
-Answer = TypeVar("Answer")
 
 _QUIET = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
 """What workers tell each other through Redis: nothing here depends on it."""
@@ -46,23 +42,11 @@ def run_beat() -> None:
 
 def _wait_for_schema(name: str) -> None:
     """Exits 3 with one line when STARTUP_TIMEOUT is over."""
-    from app.infra import migrations  # not at the top: a check runs every minute and has no use for it
-
     try:
         asyncio.run(migrations.wait_usable(read_settings()))
     except migrations.MigrationError as error:
         sys.stderr.write(f"{name}: not started: {error}\n")
         raise typer.Exit(REFUSED) from None
-
-
-def check_worker() -> None:
-    """Exits 1 when jobs wait and the workers of this host do nothing."""
-    _check("worker", worker_fault)
-
-
-def check_beat() -> None:
-    """Exits 1 when a slot was due a minute ago and no beat has handled it."""
-    _check("beat", beat_fault)
 
 
 PROOF_SECONDS = 60
@@ -71,7 +55,6 @@ PROOF_SECONDS = 60
 
 def prove_worker() -> None:
     """Exits 1 unless a probe ends within PROOF_SECONDS in each queue of WORKER_QUEUES, whichever worker runs it."""
-    from app.infra.database import Database
 
     async def prove() -> bool:
         settings = Settings()
@@ -87,7 +70,15 @@ def prove_worker() -> None:
 
 def prove_beat() -> None:
     """Exits 1 unless a beat handles a slot within PROOF_SECONDS."""
-    _tell("beat", proven=asyncio.run(_ask(partial(proof.prove_beat, within=PROOF_SECONDS), Line(Settings(), "prove"))))
+
+    async def prove() -> bool:
+        line = Line(Settings(), "prove")
+        try:
+            return await proof.prove_beat(line, PROOF_SECONDS)
+        finally:
+            line.close()
+
+    _tell("beat", proven=asyncio.run(prove()))
 
 
 def _tell(name: str, *, proven: bool) -> None:
@@ -95,23 +86,3 @@ def _tell(name: str, *, proven: bool) -> None:
         sys.stderr.write(f"{name}: no proof of work within {PROOF_SECONDS} s\n")
         raise typer.Exit(1)
     sys.stdout.write(f"{name}: has proven that it works\n")
-
-
-def _check(name: str, fault_of: Callable[[Line], Awaitable[str | None]]) -> None:
-    line = Line(Settings(), "check")
-    try:
-        fault = asyncio.run(_ask(fault_of, line))
-    except Exception as error:  # noqa: BLE001  a restart would not bring the database back
-        sys.stdout.write(f"{name}: not known, the database does not answer ({type(error).__name__})\n")
-        return
-    if fault is not None:
-        sys.stderr.write(f"{name}: {fault}\n")
-        raise typer.Exit(1)
-    sys.stdout.write(f"{name}: works\n")
-
-
-async def _ask(question: Callable[[Line], Awaitable[Answer]], line: Line) -> Answer:
-    try:
-        return await question(line)
-    finally:
-        line.close()

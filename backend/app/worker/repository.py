@@ -268,20 +268,6 @@ PROCESSES = _statement("""
     FROM processes ORDER BY role, started_at, id
 """)
 
-# Waiting for longer than `patience`, while the worker that could take it has no job and has begun none.
-STUCK = _statement("""
-    SELECT id, EXISTS (
-        SELECT FROM jobs WHERE state = 'available' AND jobs.queue = ANY (queues) AND run_at < now() - :patience * interval '1 s'
-            AND kind || '@' || args_version = ANY (known) AND cancel_requested_at IS NULL
-            AND jobs.queue NOT IN (SELECT paused_queues.queue FROM paused_queues)
-            AND (workspace_id IS NULL OR workspace_id NOT IN (
-                SELECT busy.workspace_id FROM jobs AS busy
-                WHERE busy.state = 'running' AND busy.lease_token IS NOT NULL AND busy.workspace_id IS NOT NULL))
-        ) AND NOT EXISTS (SELECT FROM jobs WHERE state = 'running' AND starts_with(jobs.worker, processes.id || '/'))
-        AND coalesce(worked_at, started_at) < now() - :patience * interval '1 s' AS stuck
-    FROM processes WHERE role = 'worker' AND host = :host AND seen_at > now() - make_interval(secs => :alive)
-""")
-
 QUEUES = _statement("""
     SELECT queue, coalesce(waiting, 0) AS waiting, coalesce(scheduled, 0) AS scheduled, coalesce(running, 0) AS running,
         oldest_waiting_seconds, paused_at, coalesce(parked, 0) AS parked

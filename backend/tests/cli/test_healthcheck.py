@@ -56,6 +56,22 @@ async def test_the_role_of_the_container_decides_what_is_asked(settings: Setting
     assert (code, said) == (0, "beat: works")
 
 
+async def test_a_database_that_is_away_is_no_reason_to_restart() -> None:
+    code, said = await answer(PROCESS_ROLE="worker", DATABASE_URL="postgresql://127.0.0.1:1/none")
+    assert code == 0
+    assert said.startswith("worker: not known, the database does not answer")
+
+
+@pytest.mark.parametrize("role", ["worker", "beat"])
+async def test_a_check_imports_next_to_nothing_for_it_is_run_every_few_seconds(settings: Settings, role: str) -> None:
+    environment = {"PYTHONPROFILEIMPORTTIME": "1", "DATABASE_URL": str(settings.database_url)}
+    async with running(["app.cli", role, "--check"], environment) as process:
+        assert await process.exit_code() == {"worker": 1, "beat": 0}[role]
+        imported = {line.rpartition("|")[2].strip() for line in process.lines}
+    assert "asyncpg" in imported
+    assert not imported & {"sqlalchemy", "app.worker", "app.models", "celery", "redis", "structlog"}
+
+
 async def test_queues_are_proven_by_probes_that_end(database: Database, settings: Settings) -> None:
     assert not await prove_queues(database, ["urgent", "slow"], within=0)
     proof = asyncio.create_task(prove_queues(database, ["urgent", "slow"], within=20))

@@ -1,4 +1,4 @@
-"""What a worker and a beat show of themselves: figures, a row, an answer to the container's probe."""
+"""What a worker and a beat show of themselves: figures, and a row."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import sys
 import tempfile
 import time
 from logging import DEBUG, WARNING
-from typing import Any
 
 import httpx2
 import pytest
@@ -24,10 +23,9 @@ from app.infra.statements import Statement
 from app.worker import enqueue
 from app.worker.line import Line
 from app.worker.metrics import WorkerMetrics
-from app.worker.presence import Presence, beat_fault, leave, worker_fault
+from app.worker.presence import Presence
 from app.worker.reconciler import Duty
 from app.worker.sight import Channel, read_facts
-from tests.processes import running
 
 _PROCESSES = Statement(text("SELECT * FROM processes"))
 
@@ -151,70 +149,12 @@ async def test_a_reconciler_that_starts_ends_a_level_whose_time_its_forerunner_c
         assert level.read() == bytes([WARNING // 10])
 
 
-async def present(line: Line, **changes: Any) -> None:
-    about = {"id": "here/1-a", "role": "worker", "pid": 1, "queues": ["default"], "known": ["test.echo@2"], "slots": 2}
-    await Presence(**{**about, **changes}).report(line, None)
-
-
-async def test_a_worker_is_stuck_when_jobs_wait_and_it_begins_none(line, add, happen) -> None:
-    assert await worker_fault(line) == "no worker of this host has been seen"
-    await present(line)
-    job_id = await add(EchoArgs())
-    assert await worker_fault(line) is None  # both are new
-    await happen("UPDATE processes SET started_at = now() - interval '2 minutes'")
-    assert await worker_fault(line) is None  # the job is
-    await happen("UPDATE jobs SET run_at = now() - interval '2 minutes'")
-    assert "here/1-a" in await worker_fault(line)
-    for excuse, undone in (
-        ("UPDATE processes SET worked_at = now()", "UPDATE processes SET worked_at = NULL"),
-        ("UPDATE jobs SET kind = 'other.kind'", "UPDATE jobs SET kind = 'test.echo'"),
-        ("UPDATE jobs SET queue = 'slow'", "UPDATE jobs SET queue = 'default'"),
-        ("INSERT INTO paused_queues (queue) VALUES ('default')", "DELETE FROM paused_queues"),
-    ):
-        await happen(excuse)
-        assert await worker_fault(line) is None, excuse
-        await happen(undone)
-        assert await worker_fault(line) is not None, undone
-    await add(EchoArgs())
-    held = "state = 'running', lease_token = gen_random_uuid(), lease_until = now() + '1h', worker = 'here/1-a/7'"
-    await happen(f"UPDATE jobs SET {held} WHERE id <> '{job_id}'")
-    assert await worker_fault(line) is None  # a slot is busy
-    await leave(line, "here/1-a")
-    assert await worker_fault(line) == "no worker of this host has been seen"
-
-
-async def test_the_beats_are_stuck_when_a_slot_is_a_minute_over_its_time(line, happen) -> None:
-    assert await beat_fault(line) is None
-    await happen(
-        "INSERT INTO schedules (id, name, kind, args, interval_seconds, next_slot, built_in)"
-        " VALUES (gen_random_uuid(), 'x', 'health.probe', '{}', 15, now() - interval '59 s', true)"
-    )
-    assert await beat_fault(line) is None
-    await happen("UPDATE schedules SET next_slot = now() - interval '90 s'")
-    assert "90 s over" in await beat_fault(line)
-    await happen("UPDATE schedules SET paused_at = now()")
-    assert await beat_fault(line) is None
-
-
-@pytest.mark.parametrize(("role", "code"), [("worker", 1), ("beat", 0)])
-async def test_the_probe_says_it_by_its_exit_code(settings: Settings, role: str, code: int) -> None:
-    async with running(["app.cli", role, "--check"], {"DATABASE_URL": str(settings.database_url)}) as process:
-        assert await process.exit_code() == code
-
-
-async def test_a_database_that_is_away_is_no_reason_to_restart() -> None:
-    nowhere = {"DATABASE_URL": "postgresql://127.0.0.1:1/none"}
-    async with running(["app.cli", "worker", "--check"], nowhere) as process:
-        assert await process.exit_code() == 0
-        assert "not known" in process.lines[-1]
-
-
 async def test_the_api_shows_the_queues_and_what_is_parked(client, settings: Settings, app, line, happen) -> None:
     async with app.state.database.transaction() as session:
         await enqueue(session, EchoArgs())
         await enqueue(session, EchoArgs())
         await enqueue(session, GateArgs())
-    await present(line)
+    await Presence("here/1-a", "worker", 1, ["default"], ["test.echo@2"], 2).report(line, None)
     await happen("UPDATE jobs SET run_at = now() - interval '5 s'")
     await app.state.figures.refresh()
     value = app.state.metrics.registry.get_sample_value
