@@ -24,6 +24,14 @@ class Process:
         self._news = asyncio.Condition()
         self._reader = asyncio.create_task(self._read())
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.returncode is None
+
     async def port(self) -> int:
         return int((await self.event("listening"))["port"])
 

@@ -146,6 +146,19 @@ def log_level(
 
 
 @main.command()
+def profile(
+    pid: Annotated[int | None, typer.Argument(help="The process; without one, list those that there are.")] = None,
+    *,
+    seconds: Annotated[float, typer.Option(min=0.1, max=600, help="For how long.")] = 10,
+    output: Annotated[Path | None, typer.Option(help="Where the stacks go; standard output without it.")] = None,
+) -> None:
+    """Say where a running api, worker or beat spends its time: stacks of its threads, for a flame graph."""
+    from app.cli.profile import run_profile
+
+    run_profile(pid, seconds=seconds, output=output)
+
+
+@main.command()
 def doctor(
     *,
     before_start: Annotated[

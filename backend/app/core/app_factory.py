@@ -26,7 +26,7 @@ from app.health import router as health
 from app.health.figures import Figures
 from app.health.service import HealthService
 from app.identity.parts import make_identity
-from app.infra import logging, tracing
+from app.infra import logging, profiling, tracing
 from app.infra.broker import Broker
 from app.infra.database import Database
 from app.infra.metrics import Metrics
@@ -165,6 +165,7 @@ def _wrap(app: FastAPI, settings: Settings) -> None:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Starts in the background, because the server listens only once this has yielded: the probes answer meanwhile."""
     lifecycle: AppLifecycleManager = app.state.lifecycle
+    profiling.offer()
     tracing.start(app.state.settings, "api")
     lifecycle.begin()
     try:

@@ -26,7 +26,7 @@ import structlog
 from celery import Celery, bootsteps, signals
 
 from app.core.job_modules import HANDLER_MODULES, load
-from app.infra import logging
+from app.infra import logging, profiling
 from app.infra.settings import Settings
 from app.infra.token_transport import RUN_NEXT, celery_settings
 from app.worker import kinds
@@ -187,7 +187,7 @@ class TaskApi(Celery):
         self.on_configure.connect(self._configure, weak=False)
         self.task(name=RUN_NEXT, shared=False)(self._run_next)
         self.steps["worker"].add(WorkerStep)
-        signals.setup_logging.connect(self._set_up_logging, weak=False)
+        signals.setup_logging.connect(self._begin_process, weak=False)
 
     @property
     def our_settings(self) -> Settings:
@@ -221,7 +221,8 @@ class TaskApi(Celery):
     def _run_next(self, queue: str) -> None:
         self.worker_process().run_next(queue)
 
-    def _set_up_logging(self, **_: Any) -> None:
+    def _begin_process(self, **_: Any) -> None:
+        profiling.offer()
         logging.configure(self.our_settings.log_level, self.our_settings.log_format)
 
 

@@ -21,7 +21,7 @@ import psutil
 import structlog
 from pydantic_core import from_json, to_json
 
-from app.infra import log_level, logging
+from app.infra import log_level, logging, profiling
 from app.infra.broker import TOKENS_CAP, Broker, BrokerError
 from app.infra.metrics import expose
 from app.infra.settings import Settings
@@ -219,6 +219,7 @@ def main() -> None:
     # The worker decides when: a Ctrl-C or a stop of the whole process group reaches it too.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    profiling.offer()
     settings = Settings()
     logging.configure(settings.log_level, settings.log_format)
     asyncio.run(_serve(settings, Duty(**from_json(sys.argv[1]))))

@@ -17,7 +17,7 @@ from job_kinds import EchoArgs, GateArgs
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
-from app.infra import log_level
+from app.infra import log_level, profiling
 from app.infra.settings import Settings
 from app.infra.statements import Statement
 from app.worker import enqueue
@@ -130,6 +130,16 @@ async def test_a_workers_pool_processes_follow_another_log_level(start, broker, 
             broker.send({"default": 1})
             await asyncio.sleep(0.2)
     assert any("log_level_changed" in line for line in worker.log)
+
+
+async def test_a_pool_process_can_be_profiled_while_it_works(start, add, finished, gate) -> None:
+    await start(TMPDIR=tempfile.gettempdir())
+    job_id = await add(GateArgs())
+    _, _, pid = await gate.started()
+    seen = await asyncio.to_thread(profiling.record, pid, 0.3)
+    await gate.open()
+    assert (await finished(job_id)).state == "completed"
+    assert any(stack.startswith(b"MainThread;") and b";app.worker.child.Child.run_next;" in stack for stack in seen)
 
 
 async def test_a_reconciler_that_starts_ends_a_level_whose_time_its_forerunner_cannot_tell_any_more() -> None:
