@@ -176,6 +176,17 @@ def test_prometheus_asks_every_worker_and_beat_of_the_compose_file() -> None:
     assert running <= asked
 
 
+def test_the_alert_of_a_silent_process_knows_every_job_of_ours() -> None:
+    (named,) = re.findall(r'up\{job=~"([\w|]+)"\}', ALERTS["TargetDown"]["expr"])
+    jobs = yaml.safe_load((MONITORING / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+    assert set(named.split("|")) == {job["job_name"] for job in jobs if "dns_sd_configs" in job}
+    monitors = (ROOT / "deploy" / "k8s" / "components" / "monitoring" / "monitors.yaml").read_text()
+    api, others = (monitor["spec"] for monitor in yaml.safe_load_all(monitors))
+    assert api["jobLabel"] == others["jobLabel"] == (component := "app.kubernetes.io/component")
+    selected = [api["selector"]["matchLabels"][component], *others["selector"]["matchExpressions"][0]["values"]]
+    assert set(named.split("|")) == set(selected)
+
+
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 def test_the_alerts_fire_when_they_have_to() -> None:
     tests = sorted((MONITORING / "prometheus" / "tests").glob("*.yml"))
