@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from app.infra.statements import Statement
 
 BUSY = (
-    asyncpg.TooManyConnectionsError,
+    asyncpg.InsufficientResourcesError,  # connections, memory, room on the disk
+    asyncpg.ReadOnlySQLTransactionError,  # a standby: the primary is being changed
     asyncpg.QueryCanceledError,
     asyncpg.LockNotAvailableError,
     asyncpg.TransactionRollbackError,  # a deadlock: the other one went through, a repeat will too

@@ -24,6 +24,8 @@ from app.worker.line import Fetch
 
 RESULT_MAX_BYTES = 65_536
 """Bigger results are files."""
+_LONGEST_WAIT = 366 * 86_400.0
+"""Seconds: a retry that wants to wait longer waits as long."""
 _END_AGAIN = 0.2
 """Seconds between two tries to write how an attempt ended."""
 
@@ -84,7 +86,8 @@ class Attempt:
             "at": rfc3339(utc_now()),
             "attempt": self.number,
             "code": code,
-            "message": message[:1000],
+            # A receiver's words may be in it: PostgreSQL holds no NUL, JSON no half of a character.
+            "message": message[:1000].encode(errors="replace").decode().replace("\x00", "\ufffd"),
             "worker": self.worker,
             "duration": round(time.monotonic() - self.started, 3),
         }
@@ -131,7 +134,7 @@ class Attempt:
         if after is None:
             ceiling = min(self.kind.backoff_cap, self.kind.backoff * 2 ** (self.number - 1))
             after = random.uniform(0, ceiling)
-        delay = float(max(0, after))
+        delay = float(min(max(0, after), _LONGEST_WAIT))
         return await self._end(fetch, repository.RETRY, delay=delay, given_back=int(not counted), errors=errors)
 
     async def give_up(self, fetch: Fetch) -> str | None:

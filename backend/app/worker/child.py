@@ -17,11 +17,11 @@ from pydantic import ValidationError
 
 from app.infra import logging, tracing
 from app.infra.broker import Broker
-from app.infra.database import Database
+from app.infra.database import Database, is_lost_or_busy
 from app.infra.settings import Settings
 from app.worker import kinds, repository
 from app.worker.attempt import Attempt, Stop
-from app.worker.errors import Cancelled, LeaseLost, Permanent
+from app.worker.errors import Cancelled, LeaseLost, Permanent, Retry
 from app.worker.heartbeat import Heartbeat
 from app.worker.line import Line
 from app.worker.relay import Relay
@@ -201,7 +201,7 @@ class Child:
         job = RunningJob(attempt, database, self._settings, database.fetch)
         self._heartbeat.attempt = attempt
         try:
-            state = await self._perform(attempt, job)
+            state = await self._end(attempt, job)
         except Exception:
             # The database did not take the end of it: the lease runs out, and there is another attempt.
             log.exception("job_end_not_written")
@@ -216,6 +216,16 @@ class Child:
             log.info("job_ended", state=state, attempt=attempt.number, seconds=seconds)
         return state
 
+    async def _end(self, attempt: Attempt, job: RunningJob) -> str | None:
+        try:
+            return await self._perform(attempt, job)
+        except Exception as error:
+            if is_lost_or_busy(error):
+                raise
+            # Not JSON, or none that PostgreSQL holds. Another attempt would do the work again, and end like this one.
+            log.exception("job_end_not_storable")
+            return await attempt.fail(self._line.fetch, Permanent("result_invalid", "The result cannot be stored"))
+
     async def _perform(self, attempt: Attempt, job: RunningJob) -> str | None:
         """Runs the handler to its end, whichever; returns the job's new state, None when it is not ours any more."""
         fetch = self._line.fetch
@@ -228,7 +238,8 @@ class Child:
         try:
             result = await attempt.task
         except asyncio.CancelledError:
-            attempt.stop = attempt.stop or Stop.cancelled
+            if attempt.stop is None:  # something that it waited for was cancelled, and not the job
+                return await attempt.fail(fetch, Retry(code="unexpected_error", message="CancelledError"))
         except Cancelled:
             attempt.stop = Stop.cancelled
         except LeaseLost:
@@ -257,7 +268,7 @@ async def _call(function: kinds.Handler, job: RunningJob, args: kinds.JobArgs) -
     if not kinds.is_plain(function):
         return await function(job, args)
     context = contextvars.copy_context()
-    thread = asyncio.get_running_loop().run_in_executor(None, context.run, function, job, args)
+    thread = asyncio.get_running_loop().run_in_executor(None, context.run, _call_plain, function, job, args)
     while not thread.done():
         try:
             await asyncio.shield(thread)
@@ -266,3 +277,10 @@ async def _call(function: kinds.Handler, job: RunningJob, args: kinds.JobArgs) -
             if thread.cancelled():
                 raise
     return thread.result()
+
+
+def _call_plain(function: kinds.Handler, job: RunningJob, args: kinds.JobArgs) -> Any:
+    try:
+        return function(job, args)
+    except StopIteration as error:  # no future takes it: it would never be done
+        raise RuntimeError("the handler raised StopIteration") from error

@@ -214,6 +214,8 @@ async def test_405_names_all_methods_of_the_path(client: httpx2.AsyncClient) -> 
     [
         ("SELECT pg_sleep(60)", 503, "unavailable"),
         ("SELECT pg_terminate_backend(pg_backend_pid())", 503, "unavailable"),
+        ("DO $$ BEGIN RAISE read_only_sql_transaction; END $$", 503, "unavailable"),
+        ("DO $$ BEGIN RAISE disk_full; END $$", 503, "unavailable"),
         ("SELECT CAST('9223372036854775808' AS bigint)", 422, "validation_error"),
         ("SELECT chr(0)", 422, "validation_error"),
         ("INSERT INTO sessions (user_id) VALUES (NULL)", 409, "conflict"),

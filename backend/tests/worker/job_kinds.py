@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
+from datetime import timedelta
 from typing import Any
 
 from redis.asyncio import Redis
@@ -39,6 +41,40 @@ async def fail(_: RunningJob, args: FailArgs) -> None:
     if args.how == "retry":
         raise Retry(after=1800, code="busy")
     raise RuntimeError("postgresql://user:hunter2@db/secret")
+
+
+class OddArgs(JobArgs, kind="test.odd", max_attempts=2):
+    how: str
+
+
+ODD_RESULTS: dict[str, Any] = {
+    "a NUL": {"text": "a\x00b"},
+    "half a character": {"text": "\ud800"},
+    "no number": {"mean": math.nan},
+    "no JSON": {"object": object()},
+}
+ODD_ERRORS: dict[str, BaseException] = {
+    "told by garbage": Retry(code="busy", message="a\x00b\ud800"),
+    "told to wait for ever": Retry(code="busy", after=math.inf),
+    "told to wait for millions of years": Retry(code="busy", after=timedelta.max),
+    "something it waited for was cancelled": asyncio.CancelledError(),
+}
+
+
+@handler(OddArgs)
+async def odd(_: RunningJob, args: OddArgs) -> Any:
+    if args.how in ODD_ERRORS:
+        raise ODD_ERRORS[args.how]
+    return ODD_RESULTS[args.how]
+
+
+class NextArgs(JobArgs, kind="test.next"):
+    """Takes the next of nothing."""
+
+
+@handler(NextArgs)
+def take_next(_: RunningJob, __: NextArgs) -> None:
+    next(iter(()))
 
 
 class BigArgs(JobArgs, kind="test.big"):

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
-from job_kinds import BigArgs, EchoArgs, FailArgs, GateArgs, LostArgs
+from job_kinds import ODD_ERRORS, ODD_RESULTS, BigArgs, EchoArgs, FailArgs, GateArgs, LostArgs, NextArgs, OddArgs
 from pydantic import PostgresDsn
 from sqlalchemy import text
 
@@ -242,6 +242,30 @@ async def test_a_result_over_64_kb_discards(child, add, look) -> None:
     await run(child)
     job = await look(job_id)
     assert (job.state, job.errors[0]["code"], job.result) == ("discarded", "result_too_large", None)
+
+
+@pytest.mark.parametrize("how", ODD_RESULTS)
+async def test_a_result_that_cannot_be_stored_ends_the_job_and_says_so(child, add, look, how: str) -> None:
+    job_id = await add(OddArgs(how=how))
+    await run(child)
+    job = await look(job_id)
+    assert (job.state, job.result, job.errors[0]["code"]) == ("discarded", None, "result_invalid")
+
+
+@pytest.mark.parametrize("how", ODD_ERRORS)
+async def test_whatever_a_handler_raises_there_is_another_attempt(child, add, look, how: str) -> None:
+    job_id = await add(OddArgs(how=how))
+    await run(child)
+    job = await look(job_id)
+    assert (job.state, len(job.errors)) == ("scheduled", 1)
+    assert job.run_at - utc_now() <= timedelta(days=366)
+
+
+async def test_a_plain_handler_that_takes_the_next_of_nothing_has_failed(child, add, look) -> None:
+    job_id = await add(NextArgs())
+    await run(child)
+    job = await look(job_id)
+    assert (job.state, job.errors[0]["message"]) == ("scheduled", "RuntimeError")
 
 
 async def test_an_attempt_whose_lease_was_taken_writes_nothing(child, add, look, database, gate) -> None:
