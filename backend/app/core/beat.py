@@ -49,6 +49,8 @@ class DatabaseScheduler(Scheduler):
         self._id = f"{socket.gethostname()}/{os.getpid()}-{secrets.token_hex(3)}"
         self._metrics = BeatMetrics(app.our_settings)
         self._worked = self._reported = -math.inf
+        self._handled = 0
+        """Slots."""
         super().__init__(app, **options)
 
     def setup_schedule(self) -> None:
@@ -81,6 +83,7 @@ class DatabaseScheduler(Scheduler):
         if not self._in_line:
             await clock.put_built_in(self._line.fetch, (*BUILT_IN, *(BACKUPS if self._settings.backup_url else ())))
             self._in_line = True
+        handled = self._handled
         if tokens := await clock.tick(self._line.fetch, self._count):
             self._announce(tokens)
             self._worked = time.monotonic()
@@ -93,9 +96,12 @@ class DatabaseScheduler(Scheduler):
             self._heed_level()
         seconds = await clock.seconds_to_next(self._line.fetch)
         self._metrics.lag.set(max(0.0, -(seconds or 0.0)))
-        return _LONGEST_PAUSE if seconds is None else min(_LONGEST_PAUSE, max(0.05, seconds))
+        if seconds is None or (seconds < 0 and self._handled == handled):  # what is due now cannot be computed
+            return _LONGEST_PAUSE
+        return min(_LONGEST_PAUSE, max(0.05, seconds))
 
     def _count(self, outcome: str, slots: int) -> None:
+        self._handled += slots
         self._metrics.slots.labels(outcome).inc(slots)
 
     def _heed_level(self) -> None:

@@ -10,6 +10,7 @@ import structlog
 from pydantic import ValidationError
 from pydantic_core import to_json
 
+from app.infra.database import is_lost_or_busy
 from app.kit.errors import InvalidInput
 from app.kit.ids import new_id
 from app.schedules import repository, slots
@@ -63,6 +64,10 @@ async def tick(fetch: Fetch, handled: Handled = tell_nobody) -> dict[str, int]:
             tokens.update(await settle(fetch, schedule, handled))
         except InvalidInput as error:  # a zone that the machine no longer knows, say: the others go on
             log.error("schedule_rule_invalid", name=schedule["name"], reason=error.detail)  # noqa: TRY400  no bug of ours
+        except Exception as error:
+            if is_lost_or_busy(error):
+                raise
+            log.exception("schedule_failed", name=schedule["name"], schedule_id=str(schedule["id"]))
     for waiting in await fetch(repository.QUEUED, {"kinds": list(KINDS)}):
         tokens.update(await _start_queued(fetch, waiting))
     return dict(+tokens)

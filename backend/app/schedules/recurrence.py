@@ -159,7 +159,9 @@ def _parts(given: dict[str, str], frequency: int, starts: datetime) -> dict[str,
         if name in _NUMBERS:
             parts[name.lower()] = _numbers(name, text)
         elif name == "BYDAY":
-            parts["byweekday"] = [_weekday(one, frequency) for one in text.split(",")]
+            # Of a period that has fewer, dateutil looks beyond its tables.
+            highest = 53 if frequency == rrule.YEARLY and "BYMONTH" not in given else 5
+            parts["byweekday"] = [_weekday(one, frequency, highest) for one in text.split(",")]
         elif name == "WKST" and (found := _WEEKDAY.fullmatch(text)) and found[1] is None:
             parts["wkst"] = getattr(rrule, text)
         else:
@@ -175,10 +177,10 @@ def _numbers(name: str, text: str) -> list[int]:
     return sorted(set(numbers))
 
 
-def _weekday(text: str, frequency: int) -> Any:
+def _weekday(text: str, frequency: int, highest: int) -> Any:
     found = _WEEKDAY.fullmatch(text)
-    if found is None or (found[1] and int(found[1]) == 0):
-        raise _wrong("BYDAY is made of MO, TU, WE, TH, FR, SA, SU, with a number before one for the n-th")
+    if found is None or (found[1] and not 1 <= abs(int(found[1])) <= highest):
+        raise _wrong("BYDAY is made of MO, TU, WE, TH, FR, SA, SU, with a number before one for the n-th of its period")
     if found[1] and frequency not in {rrule.YEARLY, rrule.MONTHLY}:
         raise _wrong("BYDAY has numbers only where FREQ is YEARLY or MONTHLY")
     weekday = getattr(rrule, found[2])

@@ -49,8 +49,9 @@ _PLAN = """
         jitter_seconds, misfire, paused_at IS NOT NULL AS paused, next_slot, version, now() AS now
     FROM schedules WHERE next_slot <= now()
 """
-DUE = Statement(text(f"{_PLAN} AND kind = ANY (CAST(:kinds AS text[])) ORDER BY next_slot LIMIT {_BATCH}"))
-DUE_ONE = Statement(text(f"{_PLAN} AND id = :schedule_id"))
+_KNOWN = "kind = ANY (CAST(:kinds AS text[]))"
+DUE = Statement(text(f"{_PLAN} AND {_KNOWN} ORDER BY next_slot LIMIT {_BATCH}"))
+DUE_ONE = Statement(text(f"{_PLAN} AND {_KNOWN} AND id = :schedule_id"))
 
 NEXT = Statement(
     text("""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from pydantic_core import to_json
 from sqlalchemy.exc import IntegrityError
 
 from app.changes.editing import edit, record_created, remove
-from app.kit.errors import NotFound, invalid
+from app.kit.errors import InvalidInput, NotFound, invalid
 from app.kit.ids import new_id
 from app.models import ScheduleRun
 from app.schedules import clock, repository, slots
@@ -96,8 +97,7 @@ async def create_schedule(session: AsyncSession, caller: Caller, fields: Mapping
     """
     workspace_id = caller.scope.target(fields["workspace_id"])
     if fields["kind"] not in schedulable_kinds():
-        known = ", ".join(schedulable_kinds()) or "none"
-        raise invalid("/kind", "kind_not_schedulable", f"Kinds of which schedules can be made: {known}")
+        raise _not_schedulable()
     if await repository.count(session, workspace_id) >= MAX_SCHEDULES:
         raise TooManySchedules(f"A workspace may have {MAX_SCHEDULES} schedules")
     now = await repository.now(session)
@@ -198,7 +198,14 @@ async def preview_schedule(work: Work, caller: Caller, schedule_id: UUID, count:
 
 
 def _args(kind: str, given: Mapping[str, Any]) -> JobArgs:
+    if kind not in KINDS:
+        raise _not_schedulable()
     return KINDS[kind].model_validate_json(to_json(given))
+
+
+def _not_schedulable() -> InvalidInput:
+    known = ", ".join(schedulable_kinds()) or "none"
+    return invalid("/kind", "kind_not_schedulable", f"Kinds of which schedules can be made: {known}")
 
 
 def _timing(fields: Mapping[str, Any], now: datetime) -> dict[str, Any]:
@@ -238,9 +245,11 @@ def _retiming(schedule: Schedule, patch: Mapping[str, Any]) -> dict[str, Any]:
 async def _settle(work: Work, schedule: Schedule) -> None:
     """Handles what is due, as a beat would: no slot is lost by a change that comes first."""
     session = await work.transaction()
-    for due in await work.fetch(repository.DUE_ONE, {"schedule_id": schedule.id}):
-        for queue in (await clock.settle(work.fetch, due)).elements():
-            announce(session, queue)
+    params = {"schedule_id": schedule.id, "kinds": list(KINDS)}
+    with suppress(InvalidInput):  # a rule that cannot be computed any more has no slots, and may be changed
+        while due := await work.fetch(repository.DUE_ONE, params):
+            for queue in (await clock.settle(work.fetch, due[0])).elements():
+                announce(session, queue)
 
 
 async def _write(

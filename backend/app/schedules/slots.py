@@ -10,7 +10,7 @@ from heapq import heappop, heappush
 from itertools import islice, takewhile
 from typing import Any, Protocol
 from uuid import UUID
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from app.kit.errors import invalid
 from app.schedules import cron, recurrence
@@ -94,7 +94,10 @@ def rule_of(schedule: Mapping[str, Any]) -> Rule:
     """The rule in the columns of a schedule. Raises InvalidInput that points at what is wrong."""
     if schedule["interval_seconds"] is not None:
         return Interval(timedelta(seconds=schedule["interval_seconds"]))
-    zone = ZoneInfo(schedule["time_zone"])
+    try:
+        zone = ZoneInfo(schedule["time_zone"])
+    except (ZoneInfoNotFoundError, ValueError):  # it was known where the schedule was made
+        raise invalid("/time_zone", "unknown_time_zone", "This zone is not known here") from None
     if schedule["cron"] is not None:
         expression = cron.parse(schedule["cron"])
         return WallClock(zone, expression.walls, expression.names_hours)

@@ -211,11 +211,25 @@ async def test_a_kind_that_this_beat_does_not_know_waits_for_one_that_does(line,
     assert await clock.tick(line.fetch) == {"default": 1}
 
 
-async def test_a_rule_that_cannot_be_computed_does_not_hold_up_the_others(line, rows, put_back) -> None:
+@pytest.mark.parametrize(
+    "broken",
+    ["cron = 'nonsense'", "cron = '0 0 * * *', time_zone = 'Moon/Base'", "cron = '0 0 * * *', time_zone = '../x'"],
+)
+async def test_a_rule_that_cannot_be_computed_does_not_hold_up_the_others(line, rows, put_back, broken: str) -> None:
     await clock.put_built_in(line.fetch, [HOURLY, replace(HOURLY, name="broken")])
     await put_back()
-    await rows("UPDATE schedules SET interval_seconds = NULL, cron = 'nonsense' WHERE name = 'broken'")
+    await rows(f"UPDATE schedules SET interval_seconds = NULL, {broken} WHERE name = 'broken'")
     assert await clock.tick(line.fetch) == {"default": 1}
+
+
+async def test_a_rule_that_cannot_be_computed_is_not_looked_at_all_the_time(settings: Settings, rows) -> None:
+    scheduler = DatabaseScheduler(TaskApi(settings))
+    await asyncio.to_thread(scheduler.tick)
+    await rows(
+        "UPDATE schedules SET next_slot = now(), interval_seconds = NULL, cron = 'nonsense' WHERE name = 'cleanup'"
+    )
+    assert await asyncio.to_thread(scheduler.tick) == 1
+    await asyncio.to_thread(scheduler.close)
 
 
 async def test_a_signal_ends_a_beat_in_the_middle_of_a_tick_and_between_two(settings: Settings, rows) -> None:

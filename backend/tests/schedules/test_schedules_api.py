@@ -215,6 +215,27 @@ async def test_what_is_due_by_the_old_rule_is_handled_before_the_new_one_counts(
     assert await rows("SELECT count(*) FROM jobs WHERE state = 'available'") == [(1,)]
 
 
+async def test_a_change_after_a_long_outage_loses_none_of_the_slots_before_it(api, rows):
+    schedule = await make(api, cron=None, interval_seconds=10)
+    await rows("UPDATE schedules SET next_slot = date_trunc('minute', now()) - interval '5 hours'")
+    assert (await api.patch(f"/schedules/{schedule['id']}", json={"interval_seconds": 60})).status_code == 200
+    ((enqueued, missed),) = await rows(
+        "SELECT sum(slots) FILTER (WHERE outcome = 'enqueued'), sum(slots) FILTER (WHERE outcome = 'missed') FROM schedule_runs"
+    )
+    assert (enqueued, missed >= 1800) == (1, True)
+
+
+@pytest.mark.parametrize("broken", ["cron = 'nonsense'", "time_zone = 'Moon/Base'", "kind = 'tests.gone'"])
+async def test_a_schedule_that_is_not_understood_any_more_can_be_changed_and_paused(api, rows, overdue, broken):
+    schedule = await make(api)
+    await overdue(schedule)
+    await rows(f"UPDATE schedules SET {broken}")
+    path = f"/schedules/{schedule['id']}"
+    assert (await api.post(f"{path}/pause")).status_code == 200
+    assert (await api.patch(path, json={"cron": "0 5 * * *", "time_zone": "UTC"})).status_code == 200
+    assert (await api.post(f"{path}/trigger")).status_code == (422 if "kind" in broken else 202)
+
+
 async def test_a_slot_s_job_has_the_workspace_the_owner_and_the_args(api, ada, line, overdue, settings):
     schedule = await make(api, args={"days": 30})
     await overdue(schedule)
