@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
     from app.mail.templating import Content
 
-_SEVEN_BIT = SMTP.clone(cte_type="7bit")
-"""Whatever the text holds, and however long its lines are, every server takes it."""
+_SEVEN_BIT = SMTP.clone(cte_type="7bit", refold_source="none")
+"""Whatever the text holds, and however long its lines are, every server takes it. What is set raw stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,12 @@ def compose(job_id: UUID, sender: str, recipient: str, content: Content) -> Mess
     mail["Message-ID"] = message_id = f"<{job_id}@{sender.rpartition('@')[2]}>"
     mail["Date"] = datetime.fromtimestamp(_made_at(job_id), UTC)
     mail["From"] = _mailbox(sender, SERVICE_NAME)
-    mail["To"] = _mailbox(recipient)
-    mail["Subject"] = content.subject
+    # The library decodes what looks encoded (RFC 2047), line breaks and all, and those would end the header.
+    mail.set_raw("To", recipient)
+    if "=?" in content.subject:
+        mail.set_raw("Subject", Header(content.subject, "utf-8", header_name="Subject").encode())
+    else:
+        mail["Subject"] = content.subject
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers
     mail.set_content(_lines(content.text))
     if content.html is not None:
@@ -60,7 +65,7 @@ def _made_at(job_id: UUID) -> int:
     return (job_id.int >> 80) // 1000
 
 
-def _mailbox(address: str, name: str = "") -> Address:
+def _mailbox(address: str, name: str) -> Address:
     # In two parts: read as one, a name outside of ASCII counts as a defect.
     local, _, domain = address.rpartition("@")
     return Address(name, username=local, domain=domain)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from email import message_from_bytes
+from email.header import decode_header, make_header
 from email.message import EmailMessage
 from email.policy import SMTP
 from html.parser import HTMLParser
@@ -66,6 +67,23 @@ def test_a_subject_is_one_line(break_: str) -> None:
 def test_one_address_is_one_recipient(address: str) -> None:
     with pytest.raises(ValidationError):
         EmailArgs(to=address, template="message", values={"subject": "a", "text": ""})
+
+
+_ENCODED = ["=?utf-8?q?=0d=0aBcc=3ab?=", "=?utf-8?b?DQpCY2M6IGJAZXhhbXBsZS5jb20=?="]
+"""A line break and another header, as RFC 2047 would write them."""
+
+
+@pytest.mark.parametrize("word", _ENCODED)
+@pytest.mark.parametrize("around", ["{}", "Ünïcode {} " * 9, "x" * 70 + "{}"])
+def test_what_looks_encoded_is_no_header_and_is_not_decoded(word: str, around: str) -> None:
+    subject = around.format(*[word] * 9)
+    for recipient in (f"{word}@example.com", f"{word}@{'a' * 60}.example.com", f"ü{word}@example.com"):
+        data = compose(new_id(), "a@example.com", recipient, Content(subject, "t")).data
+        headers = data.partition(b"\r\n\r\n")[0].replace(b"\r\n ", b" ").split(b"\r\n")
+        assert sorted(line.split(b":")[0].decode() for line in headers) == sorted(HEADERS)
+        assert f"To: {recipient}".encode() in headers
+        raw = message_from_bytes(data)["Subject"]
+        assert str(make_header(decode_header(raw))).split() == subject.split()
 
 
 @given(storable, storable)
