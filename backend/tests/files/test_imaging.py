@@ -183,6 +183,14 @@ def test_damage_is_survived_or_refused_with_a_code(kind, data):
         assert set(made) == set(imaging.SIZES)
 
 
+async def test_an_image_that_takes_too_long_to_decode_is_refused(monkeypatch):
+    monkeypatch.setattr(imaging, "CPU_SECONDS", 1)
+    content = encoded(Image.new("RGB", (4000, 4000)), "JPEG", progressive=True)
+    scan = content[content.rindex(b"\xff\xda") : -2]  # a few bytes, and each is a pass over all pixels
+
+    assert await refused(content[:-2] + scan * 3000 + content[-2:]) == "image_too_large"
+
+
 async def test_an_end_of_the_decoder_from_outside_is_no_fault_of_the_image(monkeypatch, tmp_path):
     suicide = tmp_path / "suicide.py"
     suicide.write_text("import os, signal, sys\nsys.stdin.buffer.read()\nos.kill(os.getpid(), signal.SIGKILL)\n")
