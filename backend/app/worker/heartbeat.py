@@ -94,6 +94,8 @@ class Heartbeat:
             state = await attempt.give_up(self._line.fetch)
         except Exception:  # noqa: BLE001  the lease ends it
             state = None
+        if self.attempt is not attempt:  # it ended by itself meanwhile, and the process may be at another job
+            return
         fields = {"job_id": str(attempt.id), "kind": attempt.kind.kind, "reason": attempt.stop}
         log.error("attempt_ended_hard", state=state, **fields)
         os.kill(os.getpid(), signal.SIGKILL)

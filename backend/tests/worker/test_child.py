@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -19,6 +20,7 @@ from app.infra.settings import Settings
 from app.kit.clock import utc_now
 from app.models import Workspace
 from app.worker import kinds, repository
+from app.worker.attempt import Stop
 from app.worker.child import Child
 from tests.proxy import proxy_to
 
@@ -376,6 +378,37 @@ async def test_a_child_lives_through_the_loss_of_its_connections(child, add, loo
     while not await run(child):
         pass
     assert (await look(job_id)).state == "completed"
+
+
+async def test_a_process_that_is_at_another_job_by_now_is_not_ended(
+    add, look, gate, settings, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("app.worker.heartbeat.RELEASE_GRACE", 0)
+    child = Child(settings.model_copy(update={"job_heartbeat_seconds": 0.1}), "test", lambda: None, turn=0)
+    job_id = await add(GateArgs())
+    running = asyncio.create_task(run(child, "slow"))
+    await gate.started()
+    heartbeat, asked, killed = child._heartbeat, threading.Event(), []
+    attempt, fetch = heartbeat.attempt, heartbeat._line.fetch
+    assert attempt is not None
+
+    async def answered_late(statement: Any, params: Any) -> list[Any]:
+        rows = await fetch(statement, params)
+        if statement is repository.RELEASE:
+            asked.set()
+            while heartbeat.attempt is attempt:
+                await asyncio.sleep(0.01)
+        return list(rows)
+
+    monkeypatch.setattr(heartbeat._line, "fetch", answered_late)
+    monkeypatch.setattr(os, "kill", lambda *said: killed.append(said))
+    attempt.stop = Stop.released  # and its handler does not hear of it
+    await asyncio.to_thread(asked.wait)
+    await gate.open()
+    await running
+    await asyncio.to_thread(child.close)
+    assert killed == []
+    assert (await look(job_id)).state == "available"
 
 
 async def test_a_claim_does_not_read_the_whole_backlog(child, add, database) -> None:
