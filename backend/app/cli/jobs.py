@@ -127,6 +127,7 @@ def stats(
 
 def _do(work: Callable[[Work], Awaitable[Any]]) -> Any:
     """Runs one unit of work and commits it; what an operator can mend is one line and exit code 1."""
+    import asyncpg
     from pydantic import ValidationError
     from sqlalchemy.exc import DBAPIError
 
@@ -138,6 +139,8 @@ def _do(work: Callable[[Work], Awaitable[Any]]) -> Any:
         _fail(error.errors(include_input=False, include_url=False)[0]["msg"])
     except AppError as error:
         _fail(error.detail or error.title)
+    except asyncpg.PostgresError as error:
+        _fail(f"the database refuses it: {str(error).splitlines()[0]}")
     except (DBAPIError, OSError, TimeoutError) as error:
         _fail(f"the database does not answer: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
 

@@ -87,13 +87,14 @@ def _fail(reason: str) -> None:
 def _do(what: Callable[[AsyncSession, Settings], Awaitable[str]]) -> None:
     """In one transaction; prints what it returns."""
     from pydantic import ValidationError
+    import asyncpg
     from sqlalchemy.exc import DBAPIError
 
     try:
         sys.stdout.write(asyncio.run(_in_transaction(what)))
     except ValidationError as error:
         _fail(error.errors(include_input=False, include_url=False)[0]["msg"])
-    except (DBAPIError, OSError) as error:
+    except (asyncpg.PostgresError, DBAPIError, OSError) as error:
         _fail(str(error).splitlines()[0])
 
 

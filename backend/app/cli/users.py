@@ -31,6 +31,7 @@ def create(
 ) -> None:
     """Make an account with a personal workspace and an inbox, and print its id."""
     from pydantic import ValidationError
+    import asyncpg
     from sqlalchemy.exc import DBAPIError
 
     from app.kit.errors import AppError
@@ -40,7 +41,7 @@ def create(
         user_id = asyncio.run(_create(email, password, superuser=superuser))
     except ValidationError as error:
         _fail(error.errors(include_input=False, include_url=False)[0]["msg"])
-    except (AppError, DBAPIError, OSError) as error:
+    except (AppError, asyncpg.PostgresError, DBAPIError, OSError) as error:
         _fail(str(error).splitlines()[0])
     else:
         sys.stdout.write(f"{user_id}\n")

@@ -10,9 +10,9 @@ from tests.processes import running
 
 @pytest.fixture
 def taskapi(database_url: str):
-    async def taskapi(*arguments: str) -> tuple[int, list[str]]:
-        environment = {"DATABASE_URL": database_url, "LOG_LEVEL": "ERROR"}
-        async with running(["app.cli", "jobs", *arguments], environment) as process:
+    async def taskapi(*arguments: str, url: str = database_url, room: str = "jobs") -> tuple[int, list[str]]:
+        environment = {"DATABASE_URL": url, "LOG_LEVEL": "ERROR"}
+        async with running(["app.cli", room, *arguments], environment) as process:
             return await process.exit_code(), process.lines
 
     return taskapi
@@ -57,5 +57,13 @@ async def test_queues_and_stats_are_tables_or_json(taskapi) -> None:
 )
 async def test_what_cannot_be_done_is_one_line_and_exit_code_one(taskapi, arguments, said: str) -> None:
     code, lines = await taskapi(*arguments)
+    assert (code, len(lines)) == (1, 1), lines
+    assert said in lines[0]
+
+
+@pytest.mark.parametrize(("room", "command"), [("jobs", "list"), ("mail", "suppressed")])
+@pytest.mark.parametrize(("name", "said"), [("no_such_database", "does not exist"), ("postgres", "does not exist")])
+async def test_a_database_that_is_not_ours_is_one_line(taskapi, database_url, room, command, name, said) -> None:
+    code, lines = await taskapi(command, url=f"{database_url.rpartition('/')[0]}/{name}", room=room)
     assert (code, len(lines)) == (1, 1), lines
     assert said in lines[0]
