@@ -86,8 +86,8 @@ def _fail(reason: str) -> None:
 
 def _do(what: Callable[[AsyncSession, Settings], Awaitable[str]]) -> None:
     """In one transaction; prints what it returns."""
-    from pydantic import ValidationError
     import asyncpg
+    from pydantic import ValidationError
     from sqlalchemy.exc import DBAPIError
 
     try:

@@ -30,8 +30,8 @@ def create(
     ] = False,
 ) -> None:
     """Make an account with a personal workspace and an inbox, and print its id."""
-    from pydantic import ValidationError
     import asyncpg
+    from pydantic import ValidationError
     from sqlalchemy.exc import DBAPIError
 
     from app.kit.errors import AppError
