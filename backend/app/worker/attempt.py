@@ -20,14 +20,12 @@ from app.kit.schema import rfc3339
 from app.worker import repository
 from app.worker.errors import Permanent, Retry
 from app.worker.kinds import JobArgs
-from app.worker.line import Fetch
+from app.worker.line import Fetch, insist
 
 RESULT_MAX_BYTES = 65_536
 """Bigger results are files."""
 _LONGEST_WAIT = 366 * 86_400.0
 """Seconds: a retry that wants to wait longer waits as long."""
-_END_AGAIN = 0.2
-"""Seconds between two tries to write how an attempt ended."""
 
 
 class Stop(StrEnum):
@@ -157,13 +155,6 @@ class Attempt:
 
     async def _end(self, fetch: Fetch, statement: Statement, **params: Any) -> str | None:
         """The job's new state; None when it was no longer this attempt's to change."""
-        while True:
-            try:
-                rows = await fetch(statement, self.held(**params))
-            except Exception as error:
-                # Work that is done is not thrown away with a connection. That the first try took effect is harmless.
-                if not is_lost_or_busy(error) or time.monotonic() >= self.lease_until:
-                    raise
-                await asyncio.sleep(_END_AGAIN)
-            else:
-                return rows[0]["state"] if rows else None
+        # Work that is done is not thrown away with a connection.
+        rows = await insist(fetch, statement, self.held(**params), lambda: self.lease_until)
+        return rows[0]["state"] if rows else None

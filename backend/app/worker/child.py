@@ -23,7 +23,7 @@ from app.worker import kinds, repository
 from app.worker.attempt import Attempt, Stop
 from app.worker.errors import Cancelled, LeaseLost, Permanent, Retry
 from app.worker.heartbeat import Heartbeat
-from app.worker.line import Line
+from app.worker.line import Line, insist
 from app.worker.relay import Relay
 from app.worker.running import RunningJob
 from app.worker.sight import Tell, tell_nobody
@@ -112,8 +112,14 @@ class Child:
         return ran
 
     async def _release_unheard(self) -> None:
-        """The answer to a claim was lost, and it may have found a job: nobody would run that before its lease is over."""
-        for row in await self._line.fetch(repository.RELEASE_UNHEARD, {"worker": self._worker, "token": self._token}):
+        """The answer to a claim was lost, and it may have found a job: nobody would run that before its lease is over.
+
+        A database that stood still does what it was asked for when it goes on, so this waits for it.
+        """
+        until = time.monotonic() + self._settings.job_lease_seconds
+        unheard = {"worker": self._worker, "token": self._token}
+        rows = await insist(self._line.fetch, repository.RELEASE_UNHEARD, unheard, lambda: self._release_at() or until)
+        for row in rows:
             log.warning("claim_unheard", job_id=str(row["id"]))
 
     async def _first(self) -> Attempt | None:

@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import asyncpg
 
+from app.infra.database import is_lost_or_busy
 from app.infra.settings import Settings
 from app.infra.statements import Statement
 
 Fetch = Callable[[Statement, Mapping[str, Any]], Awaitable[Sequence[Any]]]
 """What runs one statement by itself and returns its rows, each readable by column name."""
+
+
+_AGAIN = 0.2
+"""Seconds between two tries."""
+
+
+async def insist(
+    fetch: Fetch, statement: Statement, params: Mapping[str, Any], until: Callable[[], float]
+) -> Sequence[Any]:
+    """What `fetch` returns, tried again while the database is lost or busy, and at most to `until` on `time.monotonic`.
+
+    For statements of which it is harmless that an earlier try took effect.
+    """
+    while True:
+        try:
+            return await fetch(statement, params)
+        except Exception as error:
+            if not is_lost_or_busy(error) or time.monotonic() >= until():
+                raise
+        await asyncio.sleep(_AGAIN)
 
 
 class Line:

@@ -92,9 +92,11 @@ async def test_a_job_lost_to_another_worker_does_not_end_the_turn(patient, add, 
 async def test_a_claim_whose_answer_was_lost_is_no_attempt(
     patient, add, look, monkeypatch: Any, statement: Any
 ) -> None:
-    fetch, lost = patient._line.fetch, []
+    fetch, lost, away = patient._line.fetch, [], iter([True, True])
 
     async def deaf_once(asked: Any, params: Any) -> list[Any]:
+        if asked is repository.RELEASE_UNHEARD and next(away, False):
+            raise ConnectionResetError
         rows = await fetch(asked, params)
         if asked is statement and not lost:
             lost.append(rows)
