@@ -19,6 +19,7 @@ from hypothesis import settings as hypothesis_settings
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.core.app_factory import create_app
+from app.core.job_modules import HANDLER_MODULES, load
 from app.infra import migrations
 from app.infra.database import Database
 from app.infra.settings import Settings
@@ -29,6 +30,8 @@ from devstack.valkey import ValkeyServer
 # No timed assertions; in CI the same cases each time, at home new ones.
 hypothesis_settings.register_profile("taskapi", deadline=None, derandomize="CI" in os.environ, print_blob=True)
 hypothesis_settings.load_profile("taskapi")
+# Jobs run in the process of the tests.
+load(HANDLER_MODULES)
 
 PASSWORD = "correct-horse-battery-staple-42"
 

@@ -182,7 +182,8 @@ def test_the_alert_of_a_silent_process_knows_every_job_of_ours() -> None:
     assert set(named.split("|")) == {job["job_name"] for job in jobs if "dns_sd_configs" in job}
     monitors = (ROOT / "deploy" / "k8s" / "components" / "monitoring" / "monitors.yaml").read_text()
     api, others = (monitor["spec"] for monitor in yaml.safe_load_all(monitors))
-    assert api["jobLabel"] == others["jobLabel"] == (component := "app.kubernetes.io/component")
+    component = "app.kubernetes.io/component"
+    assert api["jobLabel"] == others["jobLabel"] == component
     selected = [api["selector"]["matchLabels"][component], *others["selector"]["matchExpressions"][0]["values"]]
     assert set(named.split("|")) == set(selected)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from app.core.beat import DatabaseScheduler
 from app.core.celery_app import TaskApi
-from app.core.job_modules import HANDLER_MODULES, load
 from app.health.service import HealthService
 from app.infra.database import Database
 from app.infra.metrics import Metrics
@@ -18,7 +17,6 @@ from tests.recovery.conftest import FILES
 async def test_a_job_makes_a_backup_and_another_proves_it_where_operators_look(
     settings: Settings, database: Database, lived_in: list[str], execute
 ) -> None:
-    load(HANDLER_MODULES)
     for args in (CreateArgs(), VerifyArgs()):
         async with database.transaction() as session:
             await enqueue(session, args)
@@ -41,8 +39,6 @@ async def test_a_job_makes_a_backup_and_another_proves_it_where_operators_look(
 
 
 async def test_backups_are_scheduled_where_there_is_a_place_for_them(settings: Settings, execute) -> None:
-    load(HANDLER_MODULES)
-
     async def scheduled(settings: Settings) -> set[str]:
         beat = DatabaseScheduler(TaskApi(settings), lazy=True)
         beat._loop.close()
