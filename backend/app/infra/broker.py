@@ -12,9 +12,9 @@ from typing import Any
 import structlog
 from redis import ConnectionPool, Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from app.infra.redis import BROKEN
 from app.infra.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -55,7 +55,7 @@ class Broker:
                         pipeline.lpush(self._prefix + queue, *[TOKEN] * min(count, TOKENS_CAP))
                         pipeline.ltrim(self._prefix + queue, 0, TOKENS_CAP - 1)
                 pipeline.execute()
-        except (RedisError, OSError) as error:
+        except BROKEN as error:
             raise BrokerError(str(error)) from error
 
     def depths(self, queues: Sequence[str]) -> dict[str, int]:
@@ -75,7 +75,9 @@ class Broker:
                     log.error("queue_was_no_list", queue=queue)
                     self._redis.delete(self._prefix + queue)
                     answers[queue] = 0
-        except (RedisError, OSError) as error:
+                else:
+                    answers[queue] = int(answer)
+        except BROKEN as error:
             raise BrokerError(str(error)) from error
         return answers
 
@@ -83,7 +85,7 @@ class Broker:
         """The string that stands under the key, None where none does. Raises BrokerError."""
         try:
             return self._redis.mget(key)[0]  # GET refuses what is no string
-        except (RedisError, OSError) as error:
+        except BROKEN as error:
             raise BrokerError(str(error)) from error
 
     def close(self) -> None:

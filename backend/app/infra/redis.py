@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 QUEUE_POLICY = "noeviction"
 """The one `maxmemory-policy` under which a full Redis refuses messages instead of deleting them."""
 
+BROKEN = (RedisError, OSError, AttributeError, TypeError, ValueError)
+"""What the client raises when Redis is gone or refuses, and, the last three, when what answers there is no Redis."""
+
 
 class RedisUnavailable(Unavailable):
     """Redis did not answer within its budget, or is being left alone because it did not."""
@@ -74,7 +77,7 @@ class Redis:
         except ResponseError:
             self.breaker.succeeded()
             raise
-        except (RedisError, OSError, TimeoutError) as error:
+        except BROKEN as error:
             self.breaker.failed()
             raise RedisUnavailable from error
         self.breaker.succeeded()

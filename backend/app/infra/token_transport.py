@@ -21,9 +21,9 @@ import structlog
 from kombu import Exchange, Queue
 from kombu.transport import virtual
 from pydantic_core import from_json, to_json
-from redis.exceptions import RedisError
 
 from app.infra.broker import TOKEN, connections
+from app.infra.redis import BROKEN
 from app.infra.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -159,7 +159,7 @@ class TokenTransport(virtual.Transport):
             names = [self._prefix + queue for queue in random.sample(queues, len(queues))]  # the first has precedence
             try:
                 self._redis.send_command("BRPOP", *names, _WAIT_SECONDS)
-            except (RedisError, OSError) as error:
+            except BROKEN as error:
                 self._leave_alone(error)
                 return
             self._asked = now
@@ -171,14 +171,14 @@ class TokenTransport(virtual.Transport):
     def _take_answer(self) -> None:
         try:
             answer = self._redis.read_response(disable_decoding=True)
-        except (RedisError, OSError) as error:
+            queue, item = (None, None) if answer is None else (answer[0].decode().removeprefix(self._prefix), answer[1])
+        except BROKEN as error:
             # Gone, or it refuses: a replica now, or something else under a queue's name.
             self._leave_alone(error)
             return
         self._asked = None
-        if answer is not None:
-            name, item = answer
-            self._held[name.decode().removeprefix(self._prefix)] += 1
+        if queue is not None:
+            self._held[queue] += 1
             if item != TOKEN:
                 self._reconciler.tell("foreign")
             self.deliver()

@@ -131,3 +131,17 @@ async def test_a_redis_that_is_full_holds_up_no_job(start, add, finished, own_re
     await start(REDIS_URL=own_redis.url)
     jobs = [await finished(job_id) for job_id in [await add(EchoArgs()) for _ in range(10)]]
     assert {(job.state, job.attempt) for job in jobs} == {("completed", 1)}
+
+
+async def test_what_is_no_redis_at_its_address_holds_up_no_job(start, add, finished) -> None:
+    async def agree(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(4096):
+            writer.write(b"+OK\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(agree, "127.0.0.1", 0) as server:
+        worker = await start(REDIS_URL=f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
+        jobs = [await finished(job_id) for job_id in [await add(EchoArgs()) for _ in range(3)]]
+        assert {(job.state, job.attempt) for job in jobs} == {("completed", 1)}
+        worker.process.terminate()
+        assert await worker.ended() == 0
