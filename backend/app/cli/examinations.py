@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import asyncpg
 from cryptography import x509
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from app.health.service import LOW_DISK, PROOF_MAX_AGE
 from app.infra import migrations, smtp
@@ -30,6 +31,8 @@ from app.worker.presence import processes
 from app.worker.proof import last_proof
 
 if TYPE_CHECKING:
+    from pydantic import PostgresDsn
+
     from app.infra.settings import Settings
 
 OLDEST, NEWEST = 15, 18
@@ -94,8 +97,7 @@ async def settings_(settings: Settings) -> Findings:
 
 
 async def database(settings: Settings, installation: Installation) -> Findings:
-    url = settings.database_url.hosts()[0]
-    where = f"{url['host']}:{url['port'] or 5432}"
+    where = _where(settings.database_url)
     line = Line(settings, "doctor")
     try:
         began = time.perf_counter()
@@ -105,7 +107,7 @@ async def database(settings: Settings, installation: Installation) -> Findings:
         server = (await line.fetch(_SERVER, {}))[0]
         took = time.perf_counter() - began
     except Exception as error:  # noqa: BLE001  every one of them is a finding
-        yield _unreachable(error, where, settings)
+        yield _unreachable(error, settings.database_url, "DATABASE_URL")
         return
     finally:
         line.close()
@@ -117,22 +119,27 @@ async def database(settings: Settings, installation: Installation) -> Findings:
     yield await _schema(settings)
 
 
-def _unreachable(error: Exception, where: str, settings: Settings) -> Finding:
-    name = (settings.database_url.path or "").lstrip("/")
+def _where(url: PostgresDsn) -> str:
+    host = url.hosts()[0]
+    return f"{host['host']}:{host['port'] or 5432}"
+
+
+def _unreachable(error: BaseException, url: PostgresDsn, setting: str) -> Finding:
+    where, name = _where(url), (url.path or "").lstrip("/")
     match error:
         case asyncpg.InvalidCatalogNameError():
-            found, todo = f"{where} has no database {name!r}", "correct the name in DATABASE_URL, or create it"
+            found, todo = f"{where} has no database {name!r}", f"correct the name in {setting}, or create it"
         case asyncpg.InvalidAuthorizationSpecificationError():
-            found, todo = f"{where} refuses the sign-in", "correct the user or the password in DATABASE_URL"
+            found, todo = f"{where} refuses the sign-in", f"correct the user or the password in {setting}"
         case asyncpg.TooManyConnectionsError():
             found, todo = f"{where} has no connection left", "raise max_connections, or see who holds them"
         case asyncpg.CannotConnectNowError():
             found, todo = f"{where} is starting or stopping", "wait for it"
         case socket.gaierror():
-            found, todo = f"the name in {where} has no address", "correct the host in DATABASE_URL"
+            found, todo = f"the name in {where} has no address", f"correct the host in {setting}"
         case _:
             found = f"{where} does not answer ({type(error).__name__})"
-            todo = "start PostgreSQL, or correct host and port in DATABASE_URL"
+            todo = f"start PostgreSQL, or correct host and port in {setting}"
     return Finding("database", "fault", found, todo)
 
 
@@ -178,7 +185,13 @@ def _judge_connections(allowed: int, settings: Settings, installation: Installat
 
 
 async def _schema(settings: Settings) -> Finding:
-    standing = await migrations.standing(settings.direct_url)
+    try:
+        standing = await migrations.standing(settings.direct_url)
+    except (OSError, DBAPIError) as error:
+        cause = getattr(getattr(error, "orig", None), "__cause__", None) or error  # what asyncpg said
+        if settings.database_direct_url is None:
+            return _unreachable(cause, settings.database_url, "DATABASE_URL")
+        return _unreachable(cause, settings.database_direct_url, "DATABASE_DIRECT_URL")
     if standing.usable:
         return Finding("schema", "ok", standing.line)
     found, _, todo = standing.line.rpartition(": ")

@@ -88,6 +88,15 @@ async def test_a_wrong_address_of_the_database_is_told_apart(
     assert said in faults(parts)["database"][0]
 
 
+async def test_a_wrong_address_for_migrations_and_backups_is_told_by_its_own_name(here: dict[str, str]) -> None:
+    before, _, after = here["DATABASE_URL"].rpartition("://postgres:")
+    code, parts = await doctor({**here, "DATABASE_DIRECT_URL": f"{before}://nobody:{after}"}, "--before-start")
+    assert code == 1
+    found, todo = faults(parts)["database"]
+    assert "refuses the sign-in" in found
+    assert "DATABASE_DIRECT_URL" in todo
+
+
 async def test_a_schema_that_is_behind_is_a_fault(here: dict[str, str], empty_database_url: str) -> None:
     code, parts = await doctor({**here, "DATABASE_URL": empty_database_url}, "--before-start")
     assert code == 1
