@@ -55,4 +55,7 @@ def main(directory: Path, hosts: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), [host for argument in sys.argv[2:] for host in argument.split(",") if host != "*"])
+    try:
+        main(Path(sys.argv[1]), [host for argument in sys.argv[2:] for host in argument.split(",") if host != "*"])
+    except OSError as error:
+        sys.exit(f"{error.filename}: {error.strerror} (user {os.getuid()})")

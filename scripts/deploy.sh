@@ -26,5 +26,5 @@ find_project
 BEFORE=$(image_before)
 docker tag "$1" "$(image)"
 check_configuration
-deploy
+deploy deploy_steps
 say "$1 runs (commit $(commit_of "$1"))"

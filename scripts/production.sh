@@ -67,8 +67,10 @@ check_secret() {
     case $value in
         '') say "$1 is not set: set it in .env (openssl rand -hex 32), or let start_production.sh --init write one"; return 1 ;;
         *[!A-Za-z0-9._~-]*) say "$1 may hold letters, digits and . _ ~ - only"; return 1 ;;
+        *[Cc]hange* | *[Ee]xample* | *[Pp]assword* | *[Ss]ecret*) say "$1 is an example's: make one with openssl rand -hex 32"; return 1 ;;
     esac
     [ ${#value} -ge "$least" ] || { say "$1 is too short: $least characters at least (openssl rand -hex 32)"; return 1; }
+    [ "$(printf %s "$value" | fold -w 1 | sort -u | wc -l)" -ge 6 ] || { say "$1 is too simple: make one with openssl rand -hex 32"; return 1; }
 }
 
 # What a file held at the last deployment that succeeded is kept beside it until the next one has.
@@ -93,10 +95,11 @@ restore_secrets() {
 }
 
 check_ports() {
-    [ -z "$(containers nginx)" ] || return 0
+    nginx=$(containers nginx)
     for pair in HTTP_PORT:80 HTTPS_PORT:443; do
         name=${pair%:*}
         port=$(value_of "$name" "${pair#*:}")
+        if [ -n "$nginx" ] && docker port "$nginx" | grep -q ":${port##*:}\$"; then continue; fi
         why=$(docker run --rm --publish "$port:1" --entrypoint true "$(image)" 2>&1) \
             || die "port $port cannot be used: free it, or set $name in .env ($(printf %s "$why" | head -n 1))"
     done
@@ -104,8 +107,9 @@ check_ports() {
 
 # With the image that is about to run: its settings, then what nginx thinks of its configuration.
 check_configuration() {
-    compose run --rm --no-deps certificate || die "there is no certificate for nginx: see TLS_DIR in .env"
-    compose run --rm --no-deps nginx -t -q || die "nginx refuses its configuration, or its certificate: see TLS_DIR in .env"
+    compose run --rm --no-deps certificate || die "there is no certificate: TLS_DIR in .env must name a folder that user 10001 may read, or not be set (and EDGE_SUBNET a network that is free)"
+    compose run --rm --no-deps nginx -t -q \
+        || die "nginx refuses its configuration (nginx/nginx.conf), or fullchain.pem and privkey.pem of TLS_DIR, which user 10001 must be able to read"
 }
 
 # ---- Containers
@@ -118,6 +122,12 @@ find_project() {
 containers() {
     docker ps --all --quiet --no-trunc --filter "label=com.docker.compose.project=$PROJECT" \
         --filter "label=com.docker.compose.oneoff=False" ${1:+--filter "label=com.docker.compose.service=$1"}
+}
+# Of a service, those that are not among the ones after its name.
+others() {
+    for container in $(containers "$1"); do
+        case " $* " in *" $container "*) ;; *) printf ' %s' "$container" ;; esac
+    done
 }
 service_of() { docker inspect --format '{{index .Config.Labels "com.docker.compose.service"}}' "$1"; }
 replicas() {
@@ -136,17 +146,19 @@ configuration() {
     } | cksum
 }
 
-# The last deployment that succeeded: a line with its configuration, one with its image.
+# The last deployment that succeeded: a line with its configuration, one with its image; with BLUE_GREEN, one with the containers
+# that it replaced, which are stopped and can start again at any time, and one with the configuration that those were made from.
 deployed() { sed -n "$1p" .deployed 2> /dev/null || true; }
 
-# Whether so many healthy containers run, of the wanted image and settings, and no others.
+# Whether so many healthy containers run, of the wanted image and settings, and no others but what stays to go back to.
 up_to_date() {
     [ -z "${FORCE_ROLL-}" ] && [ "$(deployed 1)" = "$CONFIGURATION" ] || return 1
     networks=1
     case $1 in web | celery_worker*) networks=2 ;; esac
     wanted="$(id_of "$(image)") healthy $networks"
     found=0
-    for container in $(containers "$1"); do
+    # shellcheck disable=SC2046
+    for container in $(others "$1" $(deployed 3)); do
         is=$(docker inspect --format '{{.Image}} {{.State.Health.Status}} {{len .NetworkSettings.Networks}}' "$container")
         [ "$is" = "$wanted" ] || return 1
         found=$((found + 1))
@@ -181,10 +193,12 @@ point_nginx_at() {
         | awk '$1 == "running" && $2 == "healthy" && $3 { print "server " $3 ":8000 max_fails=1 fail_timeout=5s;" }')
     [ -n "$servers" ] || return 0
     printf '%s\n' "$servers" 'server web:8000 resolve max_fails=0 backup;' | compose exec -T nginx sh -c '
-        cat > /tmp/api.new && cp /tmp/api.conf /tmp/api.before && mv /tmp/api.new /tmp/api.conf || exit 1
+        cat > /tmp/api.new || exit 1
+        if cmp -s /tmp/api.new /tmp/api.conf; then exit 3; fi
+        cp /tmp/api.conf /tmp/api.before && mv /tmp/api.new /tmp/api.conf || exit 1
         if nginx -t -q -c /etc/nginx/taskapi/nginx.conf; then exec nginx -c /etc/nginx/taskapi/nginx.conf -s reload 2> /dev/null; fi
         mv /tmp/api.before /tmp/api.conf
-        exit 1' || return 1
+        exit 1' || { [ $? -eq 3 ]; return; } # 3: that is the list already
     # A worker of the old list ends with its last client; one that follows a stream may stay, and is cut off with it.
     for _ in 1 2 3 4 5 6; do
         sleep 2
@@ -220,17 +234,15 @@ roll() {
     # shellcheck disable=SC2086
     set -- "$1" $old
     compose up --no-start --no-deps --no-recreate --scale "$1=$(($# - 1 + count))" "$1" || return 1
-    new=
-    for container in $(containers "$1"); do
-        case " $old " in *" $container "*) ;; *) new="$new $container" ;; esac
-    done
+    # shellcheck disable=SC2086
+    new=$(others "$1" $old)
     ADDED="$ADDED $new"
     # shellcheck disable=SC2086
     {
         [ "$1" != web ] || [ -z "$old" ] || point_nginx_at $old || return 1
         docker start $new > /dev/null || return 1
         await_healthy $new || return 1
-        [ "$1" != web ] || point_nginx_at $new || return 1
+        [ "$1" != web ] || { prove_apis $new && point_nginx_at $new; } || return 1
         [ -z "$old" ] || say "ending the old $1"
         for container in $old; do retire "$container" || return 1; done
         prove "$1" $new
@@ -244,6 +256,23 @@ prove() {
     esac
 }
 
+# Each by itself, before it gets requests: it is of the wanted release, and refuses who does not say who he is.
+prove_apis() {
+    for container in "$@"; do
+        docker exec -i "$container" python -I - "$(commit_of "$(image)")" <<'PYTHON' || return 1
+import http.client, json, sys
+
+connection = http.client.HTTPConnection("127.0.0.1", 8000, timeout=5)
+connection.request("GET", "/health")
+commit = json.load(connection.getresponse())["commit"]
+connection.request("GET", "/tasks")
+status = connection.getresponse().status
+if (commit, status) != (sys.argv[1], 401):
+    sys.exit(f"the api of commit {commit} answers {status} to a request without a token; wanted: {sys.argv[1]}, 401")
+PYTHON
+    done
+}
+
 # nginx goes on with the same process and connections, unless the container's own settings have changed.
 roll_nginx() {
     compose up --detach --no-deps --wait nginx || return 1
@@ -254,25 +283,21 @@ roll_nginx() {
         nginx -c /etc/nginx/taskapi/nginx.conf -s reload && printf %s "$sum" > /tmp/loaded'
 }
 
-# What /health/ready says through nginx, and which release answers. Exits 0 when all of it works.
+# What /health/ready says through nginx. Exits 0 when all of it works.
 ask() {
-    compose exec -T web python -I - "$(commit_of "$(image)")" <<'PYTHON'
+    compose exec -T web python -I - <<'PYTHON'
 import json, ssl, sys, urllib.error, urllib.request
 
 context = ssl._create_unverified_context()  # the certificate may be self-signed; its name is the public one
 try:
     with urllib.request.urlopen("https://nginx:8443/health/ready", timeout=5, context=context) as answer:
         checks = json.load(answer)["checks"]
-    with urllib.request.urlopen("http://127.0.0.1:8000/health", timeout=5) as answer:
-        commit = json.load(answer)["commit"]
 except urllib.error.HTTPError as error:
     sys.exit(f"{error.url} answers {error.code}: {error.read(500).decode(errors='replace')}")
 except OSError as error:
     sys.exit(f"no answer: {error}")
 needed = ("database", "redis", "redis_policy", "celery_workers", "celery_beat")
 failing = [f"{name} is {checks[name]}" for name in needed if checks[name] != "healthy"]
-if commit != sys.argv[1]:
-    failing.append(f"the release of commit {commit} answers instead of {sys.argv[1]}")
 sys.exit("; ".join(failing) or 0)
 PYTHON
 }
@@ -296,7 +321,7 @@ start_redis() {
 deploy_steps() {
     compose up --detach --no-deps --wait db || return 1
     start_redis || return 1
-    compose run --rm --no-deps migrate || { say "the migration failed"; return 1; }
+    compose run --rm --no-deps migrate || { say "the migration failed. A refused password: DB_PASSWORD in .env must be the one that the database has"; return 1; }
     compose run --rm --no-deps web doctor --before-start --workers 3 || { say "taskapi doctor has found what must be mended first"; return 1; }
     for service in $ROLLED; do roll "$service" || return 1; done
     roll_nginx || return 1
@@ -318,21 +343,28 @@ image_before() {
     printf %s "$noted"
 }
 
-# From the image that is tagged as the one to run. Comes back when everything works; else `go_back`, and exits 1.
+# By the steps that are named, to the image that is tagged as the one to run. Comes back when everything works; else `go_back`, and
+# exits 1.
 deploy() {
     ADDED=
     RETIRED=
     FRESH=
     [ -n "$(containers)" ] || FRESH=yes
     trap 'say "interrupted"; go_back; exit 130' INT TERM HUP
-    if ! write_secrets || ! CONFIGURATION=$(configuration) || ! deploy_steps; then
+    if ! write_secrets || ! CONFIGURATION=$(configuration) || ! "$1"; then
         show_logs
         go_back
         exit 1
     fi
     trap '' INT TERM HUP
     now=$(id_of "$(image)")
-    printf '%s\n' "$CONFIGURATION" "$now" > .deployed
+    stays=$(deployed 3)
+    made_from=$(deployed 4)
+    if [ -n "$RETIRED" ] && [ "$BEFORE" != "$now" ]; then
+        stays=
+        [ -z "$(value_of BLUE_GREEN)" ] || { stays=$RETIRED; made_from=$(deployed 1); RETIRED=; }
+    fi
+    printf '%s\n' "$CONFIGURATION" "$now" "$stays" "$made_from" > .deployed
     keep_secrets
     for container in $RETIRED; do remove "$container"; done
     if [ -n "$BEFORE" ] && [ "$BEFORE" != "$now" ]; then docker tag "$BEFORE" "$(previous_image)"; fi
@@ -340,10 +372,14 @@ deploy() {
     trap 'exit 130' INT TERM HUP
 }
 
+# Of what is new, and of what is not well.
 show_logs() {
     compose ps --all >&2 || true
     for container in $(containers); do
-        case " $ADDED " in *" $container "*) ;; *) [ -n "$FRESH" ] || continue ;; esac
+        case " $ADDED :$(docker inspect --format '{{with .State.Health}}{{.Status}}{{end}}' "$container")" in
+            *" $container "* | *:starting | *:unhealthy) ;;
+            *) continue ;;
+        esac
         say "--- the last of $(service_of "$container")"
         docker logs --tail 40 "$container" >&2 2>&1 || true
     done
@@ -355,6 +391,7 @@ go_back() {
     trap '' INT TERM HUP
     restore_secrets
     if [ -n "$FRESH" ]; then
+        say "stopping what was started"
         compose down > /dev/null 2>&1 || true
         say "nothing was left running"
         return 0
@@ -367,12 +404,8 @@ go_back() {
         docker start $RETIRED > /dev/null || true
         await_healthy $RETIRED || say "the release before does not get healthy either"
     fi
-    apis=
-    for container in $(containers web); do
-        case " $ADDED " in *" $container "*) ;; *) apis="$apis $container" ;; esac
-    done
-    # shellcheck disable=SC2086
-    point_nginx_at $apis || say "nginx does not take the list of apis"
+    # shellcheck disable=SC2046,SC2086
+    point_nginx_at $(others web $ADDED) || say "nginx does not take the list of apis"
     for container in $ADDED; do remove "$container"; done
     say "the release before runs again"
 }
@@ -391,5 +424,7 @@ lock() {
 }
 unlock() {
     [ -z "$BEFORE" ] || docker tag "$BEFORE" "$(image)" || true
+    # The networks that checks have made before a first start.
+    [ -z "${PROJECT-}" ] || [ -n "$(containers)" ] || compose down || true
     rm -rf .deploying
 }

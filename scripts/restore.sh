@@ -32,6 +32,7 @@ compose up --detach --wait db
 # shellcheck disable=SC2046 # one word for each service
 compose stop $(compose config --services | grep -vx -e db -e redis)
 compose run --rm --no-deps -T celery_worker backup restore "$@" || die "nothing was started again"
+for container in $(deployed 3); do remove "$container"; done
 compose run --rm --no-deps -T migrate || die "the backup is in place, but the migration failed: nothing was started again"
 say "starting the service"
 compose up --detach --wait web nginx

@@ -66,7 +66,8 @@ say "building the image"
 compose build --quiet migrate || die "the image could not be built: nothing was changed"
 check_ports
 check_configuration
-deploy
+deploy deploy_steps
 port=$(value_of HTTPS_PORT 443)
-say "works, at https://localhost:$port"
+case $port in *:*) ;; *) port=localhost:$port ;; esac
+say "works, at https://$port"
 say "a first account: docker compose -f docker-compose.prod.yml exec web taskapi users create --superuser --email you@example.com"

@@ -65,7 +65,15 @@ def test_each_missing_secret_is_named(tree: Path) -> None:
     assert re.findall(r"(\w+) is not set", done.stderr) == ["REDIS_PASSWORD", "SECRET_KEY"]
 
 
-@pytest.mark.parametrize(("value", "reason"), [("short", "is too short"), ("with a space " + GOOD, "may hold letters")])
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("short", "is too short"),
+        ("with a space " + GOOD, "may hold letters"),
+        ("your-secret-key-change-in-production", "is an example's"),
+        ("ab" * 20, "is too simple"),
+    ],
+)
 def test_a_secret_that_will_not_do_is_refused_with_its_name(tree: Path, value: str, reason: str) -> None:
     done = start(tree, DB_PASSWORD=GOOD, REDIS_PASSWORD=GOOD, SECRET_KEY=value)
     assert done.returncode == 1
@@ -165,6 +173,23 @@ def test_an_image_that_failed_the_checks_does_not_keep_the_name(tree: Path) -> N
     assert "there is no certificate" in done.stderr
     name = "task-management-api:latest"
     assert (tree / "tags").read_text().splitlines() == [f"new:1 {name}", f"sha256:before {name}"]
+
+
+@pytest.mark.parametrize(("published", "code"), [("443 80", 0), ("8443 80", 1)], ids=["by nginx", "by another"])
+def test_a_port_is_tried_unless_nginx_has_it_already(tree: Path, published: str, code: int) -> None:
+    lines = "".join(f"echo '1/tcp -> 0.0.0.0:{port}'; " for port in published.split())
+    (tree / "bin" / "docker").write_text(
+        f"""#!/bin/sh
+        case $* in
+            "ps "*) echo nginx ;;
+            "port "*) {lines} ;;
+            "run "*) echo "already in use" >&2; exit 1 ;;
+        esac
+        """
+    )
+    done = shell(tree, "PROJECT=it; check_ports")
+    assert done.returncode == code
+    assert ("set HTTPS_PORT" in done.stderr) is bool(code)
 
 
 def test_an_unknown_option_is_refused(tree: Path) -> None:
