@@ -1,4 +1,7 @@
-"""`./run deploy-test [--rounds N] [--broken N]`: releases are replaced under load, on a real container engine."""
+"""`./run deploy-test [--rounds N] [--broken N]`: releases are replaced under load, on a real container engine.
+
+Then one goes out with `BLUE_GREEN` and is taken back, and at the end, without load, the data is destroyed and restored.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from pathlib import Path
 
 from tests.deploy.installation import Breakage, Installation
 from tests.deploy.ledger import Ledger, Load, settle, wrongs
+from tests.deploy.recovery import lose_and_restore
 
 BREAKAGES = {
     "a worker whose jobs fail": Breakage(
@@ -20,6 +24,8 @@ BREAKAGES = {
     "an api that does not get ready": Breakage("app/core/schema_gate.py", "if present == needed", "if not needed"),
     "a worker that does not start": Breakage("app/core/celery_app.py", "import structlog", "import typo"),
 }
+
+APPLICATION = ("web", "celery_worker", "celery_worker_mail", "celery_worker_heavy", "celery_beat")
 
 
 def say(text: str) -> None:
@@ -45,13 +51,13 @@ async def main(arguments: list[str]) -> int:
 async def _rounds(installation: Installation, asked: argparse.Namespace) -> int:
     failures = []
     began = time.monotonic()
-    code, output = await installation.start("--init")
+    code, output = await installation.run("start_production", "--init")
     if code:
         say(output)
         return 1
     say(f"a fresh clone works after {time.monotonic() - began:.0f} s")
     before = await asyncio.to_thread(installation.containers)
-    code, output = await installation.start()
+    code, output = await installation.run("start_production")
     if code or await asyncio.to_thread(installation.containers) != before:
         failures.append(f"a second run changed something (exit {code}): {output[-3000:]}")
     installation.make_superuser()
@@ -63,6 +69,7 @@ async def _rounds(installation: Installation, asked: argparse.Namespace) -> int:
                 failures += await _deploy(installation, ledger, f"round {number + 1}/{asked.rounds}", None)
             for name, broken in list(BREAKAGES.items())[: asked.broken]:
                 failures += await _deploy(installation, ledger, name, broken)
+            failures += await _there_and_back(installation, ledger)
     failures += await settle(installation)
     failures += wrongs(installation, ledger)
     failures += ledger.failures
@@ -70,31 +77,53 @@ async def _rounds(installation: Installation, asked: argparse.Namespace) -> int:
         f"{len(ledger.seconds)} requests answered, p50 {ledger.at(50):.3f} p99 {ledger.at(99):.3f} p100 {ledger.at(100):.3f} s; "
         f"{len(ledger.failures)} failed; {len(ledger.mailings)} jobs acknowledged; {len(failures)} findings"
     )
+    failures += await lose_and_restore(installation, say)
     for one in failures[:20]:
         say(one)
     return 1 if failures else 0
 
 
-async def _deploy(installation: Installation, ledger: Ledger, name: str, broken: Breakage | None) -> list[str]:
+async def _deploy(
+    installation: Installation, ledger: Ledger, name: str, broken: Breakage | None, **environment: str
+) -> list[str]:
     """One more release under the load; a broken one must change nothing."""
-    requests, failed = len(ledger.seconds), len(ledger.failures)
     # In threads: the load goes on.
     await asyncio.to_thread(installation.new_release, broken)
     before = await asyncio.to_thread(installation.containers)
-    began = time.monotonic()
-    code, output = await installation.start()
-    took = time.monotonic() - began
-    found = []
+    found = await _run(installation, ledger, name, "start_production", code=1 if broken else 0, **environment)
     after = await asyncio.to_thread(installation.containers)
-    if code != (1 if broken else 0):
-        found.append(f"{name}: exit code {code}: {output[-3000:]}")
     if any("unhealthy" in one for service in after.values() for one in service):
         found.append(f"{name}: unhealthy afterwards: {after}")
-    replaced = {service for service in ("web", "celery_worker", "celery_beat") if before[service] != after[service]}
-    if bool(broken) == bool(replaced):
+    replaced = {service for service in APPLICATION if before[service] != after[service]}
+    if replaced != (set() if broken else set(APPLICATION)):
         found.append(f"{name}: replaced {replaced}")
+    return found
+
+
+async def _there_and_back(installation: Installation, ledger: Ledger) -> list[str]:
+    """Blue, green, blue and green: what a rollback starts is what ran before, and a start leaves what stays alone."""
+    blue = await asyncio.to_thread(installation.containers)
+    found = await _deploy(installation, ledger, "green beside blue", None, BLUE_GREEN="1")
+    green = await asyncio.to_thread(installation.containers)
+    found += await _run(installation, ledger, "nothing to do", "start_production", BLUE_GREEN="1")
+    for name, script, wanted in (("back to blue", "rollback", blue), ("to green again", "rollback", green)):
+        found += await _run(installation, ledger, name, script, BLUE_GREEN="1")
+        if await asyncio.to_thread(installation.containers) != wanted:
+            found.append(f"{name}: other containers than before")
+    return found
+
+
+async def _run(
+    installation: Installation, ledger: Ledger, name: str, script: str, *, code: int = 0, **environment: str
+) -> list[str]:
+    """A script under the load."""
+    requests, failed = len(ledger.seconds), len(ledger.failures)
+    began = time.monotonic()
+    ended_with, output = await installation.run(script, **environment)
+    took = time.monotonic() - began
+    found = [f"{name}: exit code {ended_with}: {output[-3000:]}"] if ended_with != code else []
     say(
-        f"{name}: exit {code} after {took:.0f} s, {len(ledger.seconds) - requests} requests, "
+        f"{name}: exit {ended_with} after {took:.0f} s, {len(ledger.seconds) - requests} requests, "
         f"{len(ledger.failures) - failed} failed"
         + "".join(f"\n    {one}" for one in [*ledger.failures[failed:], *found])
     )

@@ -48,7 +48,8 @@ class Installation:
         self.git("config", "user.email", "deploy-test@example.com")
         text = (self.tree / ".env.example").read_text()
         # One machine sends everything: the limits for each caller are not what is tried here.
-        (self.tree / ".env.example").write_text(text + "\nRATE_LIMIT_SCALE=100000\nACCESS_TOKEN_SECONDS=3600\n")
+        more = ("RATE_LIMIT_SCALE=100000", "ACCESS_TOKEN_SECONDS=3600", "BACKUP_URL=file:///var/lib/taskapi/backups")
+        (self.tree / ".env.example").write_text("\n".join([text, *more, ""]))
 
     def git(self, *arguments: str) -> None:
         subprocess.run(["git", "-C", str(self.tree), *arguments], check=True)
@@ -63,12 +64,12 @@ class Installation:
             file.write_text(text.replace(broken.old, broken.new))
         self.git("commit", "--quiet", "--allow-empty", "--message", "a release")
 
-    async def start(self, *arguments: str) -> tuple[int, str]:
-        """`scripts/start_production.sh`: its exit code and what it said."""
+    async def run(self, script: str, *arguments: str, **environment: str) -> tuple[int, str]:
+        """A script of `scripts/`: its exit code and what it said."""
         process = await asyncio.create_subprocess_exec(
-            str(self.tree / "scripts" / "start_production.sh"),
+            str(self.tree / "scripts" / f"{script}.sh"),
             *arguments,
-            env=self._environment,
+            env=self._environment | environment,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
@@ -121,6 +122,11 @@ class Installation:
             answer = await client.post("/auth/login", data={"username": EMAIL, "password": PASSWORD})
             client.headers["Authorization"] = f"Bearer {answer.raise_for_status().json()['access_token']}"
             yield client
+
+    def destroy(self, *volumes: str) -> None:
+        """Their data is gone."""
+        names = [f"{self.tree.name}_{one}" for one in volumes]
+        subprocess.run(["docker", "volume", "rm", *names], check=True, stdout=subprocess.DEVNULL)
 
     def remove(self) -> None:
         """With its data."""

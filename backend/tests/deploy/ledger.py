@@ -8,11 +8,13 @@ import random
 import secrets
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import httpx2
 
 QUIET_SECONDS = 300
+PRESSURE = Path("/proc/pressure/cpu")
 
 
 class Tables(Protocol):
@@ -31,7 +33,7 @@ class Ledger:
     seconds: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     tasks: dict[str, str] = field(default_factory=dict)
-    """The title of each task that was acknowledged and not deleted since."""
+    """The title of each task that was acknowledged last, but of those whose deletion or last change was not: they may be either way."""
     mailings: set[str] = field(default_factory=set)
     """Jobs that were acknowledged, each with one child that has an effect."""
     created: int = 0
@@ -92,6 +94,10 @@ class Load:
 
     def _fail(self, request: httpx2.Request, what: str) -> None:
         now = time.strftime("%H:%M:%S")
+        with contextlib.suppress(OSError):
+            # Where that is high for long, it may be all there is to explain.
+            waited = PRESSURE.read_text().split()[1].removeprefix("avg10=")
+            what += f" (in {waited} % of the last 10 s something here waited for a CPU)"
         self._ledger.failures.append(f"{now} {request.method} {request.url.path}: {what}")
         self._ledger.uncertain += request.method == "POST"
 
@@ -108,13 +114,18 @@ class Load:
             self._keep(await self._client.post("/tasks", json={"title": secrets.token_hex(8)}, headers=key))
             self._ledger.created += 1
         elif what < 0.95:
-            task, tag = self._idle.pop(random.randrange(len(self._idle)))
+            task, tag = self._take()
             change = {"title": secrets.token_hex(8)}
             self._keep(await self._client.patch(f"/tasks/{task}", json=change, headers={"If-Match": tag}))
         else:
-            task, tag = self._idle.pop(random.randrange(len(self._idle)))
+            task, tag = self._take()
             (await self._client.delete(f"/tasks/{task}", headers={"If-Match": tag})).raise_for_status()
-            del self._ledger.tasks[task]
+
+    def _take(self) -> tuple[str, str]:
+        """A task to change; until that is acknowledged nothing is known of it."""
+        task, tag = self._idle.pop(random.randrange(len(self._idle)))
+        del self._ledger.tasks[task]
+        return task, tag
 
     def _keep(self, answer: httpx2.Response) -> None:
         task = answer.raise_for_status().json()
