@@ -13,8 +13,9 @@ import time
 from pathlib import Path
 
 from tests.deploy.installation import Breakage, Installation
-from tests.deploy.ledger import Ledger, Load, settle, wrongs
+from tests.deploy.ledger import Load, settle, wrongs
 from tests.deploy.recovery import lose_and_restore
+from tests.load import Part
 
 BREAKAGES = {
     "a worker whose jobs fail": Breakage(
@@ -61,22 +62,19 @@ async def _rounds(installation: Installation, asked: argparse.Namespace) -> int:
     if code or await asyncio.to_thread(installation.containers) != before:
         failures.append(f"a second run changed something (exit {code}): {output[-3000:]}")
     installation.make_superuser()
-    ledger = Ledger()
     async with installation.client() as client:
-        load = Load(client, ledger, asked.rate)
-        async with load.running():
+        load = Load([client], asked.rate)
+        async with load.running() as part:
             for number in range(asked.rounds):
-                failures += await _deploy(installation, ledger, f"round {number + 1}/{asked.rounds}", None)
+                failures += await _deploy(installation, part, f"round {number + 1}/{asked.rounds}", None)
             for name, broken in list(BREAKAGES.items())[: asked.broken]:
-                failures += await _deploy(installation, ledger, name, broken)
-            failures += await _there_and_back(installation, ledger)
+                failures += await _deploy(installation, part, name, broken)
+            failures += await _there_and_back(installation, part)
+        await load.repeat()
     failures += await settle(installation)
-    failures += wrongs(installation, ledger)
-    failures += ledger.failures
-    say(
-        f"{len(ledger.seconds)} requests answered, p50 {ledger.at(50):.3f} p99 {ledger.at(99):.3f} p100 {ledger.at(100):.3f} s; "
-        f"{len(ledger.failures)} failed; {len(ledger.mailings)} jobs acknowledged; {len(failures)} findings"
-    )
+    failures += wrongs(installation, load)
+    failures += map(str, part.failures)
+    say(f"{part}; {load.created} tasks and {len(load.mailings)} jobs acknowledged; {len(failures)} findings")
     failures += await lose_and_restore(installation, say)
     for one in failures[:20]:
         say(one)
@@ -84,13 +82,13 @@ async def _rounds(installation: Installation, asked: argparse.Namespace) -> int:
 
 
 async def _deploy(
-    installation: Installation, ledger: Ledger, name: str, broken: Breakage | None, **environment: str
+    installation: Installation, part: Part, name: str, broken: Breakage | None, **environment: str
 ) -> list[str]:
     """One more release under the load; a broken one must change nothing."""
     # In threads: the load goes on.
     await asyncio.to_thread(installation.new_release, broken)
     before = await asyncio.to_thread(installation.containers)
-    found = await _run(installation, ledger, name, "start_production", code=1 if broken else 0, **environment)
+    found = await _run(installation, part, name, "start_production", code=1 if broken else 0, **environment)
     after = await asyncio.to_thread(installation.containers)
     if any("unhealthy" in one for service in after.values() for one in service):
         found.append(f"{name}: unhealthy afterwards: {after}")
@@ -100,33 +98,31 @@ async def _deploy(
     return found
 
 
-async def _there_and_back(installation: Installation, ledger: Ledger) -> list[str]:
+async def _there_and_back(installation: Installation, part: Part) -> list[str]:
     """Blue, green, blue and green: what a rollback starts is what ran before, and a start leaves what stays alone."""
     blue = await asyncio.to_thread(installation.containers)
-    found = await _deploy(installation, ledger, "green beside blue", None, BLUE_GREEN="1")
+    found = await _deploy(installation, part, "green beside blue", None, BLUE_GREEN="1")
     green = await asyncio.to_thread(installation.containers)
-    found += await _run(installation, ledger, "nothing to do", "start_production", BLUE_GREEN="1")
+    found += await _run(installation, part, "nothing to do", "start_production", BLUE_GREEN="1")
     for name, script, wanted in (("back to blue", "rollback", blue), ("to green again", "rollback", green)):
-        found += await _run(installation, ledger, name, script, BLUE_GREEN="1")
+        found += await _run(installation, part, name, script, BLUE_GREEN="1")
         if await asyncio.to_thread(installation.containers) != wanted:
             found.append(f"{name}: other containers than before")
     return found
 
 
 async def _run(
-    installation: Installation, ledger: Ledger, name: str, script: str, *, code: int = 0, **environment: str
+    installation: Installation, part: Part, name: str, script: str, *, code: int = 0, **environment: str
 ) -> list[str]:
     """A script under the load."""
-    requests, failed = len(ledger.seconds), len(ledger.failures)
+    before = part.mark()
     began = time.monotonic()
     ended_with, output = await installation.run(script, **environment)
     took = time.monotonic() - began
     found = [f"{name}: exit code {ended_with}: {output[-3000:]}"] if ended_with != code else []
-    say(
-        f"{name}: exit {ended_with} after {took:.0f} s, {len(ledger.seconds) - requests} requests, "
-        f"{len(ledger.failures) - failed} failed"
-        + "".join(f"\n    {one}" for one in [*ledger.failures[failed:], *found])
-    )
+    meanwhile = part.since(before)
+    said = "".join(f"\n    {one}" for one in [*meanwhile.failures, *found])
+    say(f"{name}: exit {ended_with} after {took:.0f} s; {meanwhile}{said}")
     return found
 
 

@@ -27,7 +27,8 @@ from typing import Any
 import httpx2
 
 from tests.deploy.installation import EMAIL, MAIL, PASSWORD, ROOT
-from tests.deploy.ledger import Ledger, Load, settle, wrongs
+from tests.deploy.ledger import Load, settle, wrongs
+from tests.load import Failure, Part
 
 NAMESPACE = "taskapi"
 COMPONENT = "app.kubernetes.io/component"
@@ -190,18 +191,15 @@ EVENTS: dict[str, Callable[[Cluster], Awaitable[str]]] = {
 }
 
 
-async def _happens(cluster: Cluster, ledger: Ledger, name: str) -> list[str]:
+async def _happens(cluster: Cluster, part: Part, name: str) -> list[Failure]:
     """Says what one event did to the requests sent meanwhile; returns what must not be."""
-    requests, failed = len(ledger.seconds), len(ledger.failures)
+    before = part.mark()
     await asyncio.sleep(CALM_SECONDS)
     result = await EVENTS[name](cluster)
     await asyncio.sleep(CALM_SECONDS)
-    part = Ledger(seconds=ledger.seconds[requests:], failures=ledger.failures[failed:])
-    say(
-        f"{name}: {len(part.seconds)} requests answered, {len(part.failures)} failed, "
-        f"p50 {part.at(50):.3f} p99 {part.at(99):.3f} p100 {part.at(100):.3f} s; {result}"
-    )
-    return [one for one in part.failures if name != "pod kill" or not any(lost in one for lost in LOST)]
+    meanwhile = part.since(before)
+    say(f"{name}: {meanwhile}; {result}")
+    return [one for one in meanwhile.failures if name != "pod kill" or not any(lost in one.what for lost in LOST)]
 
 
 def say(text: str) -> None:
@@ -219,7 +217,7 @@ async def _healthy(client: httpx2.AsyncClient) -> None:
 
 async def main() -> int:
     asked = _arguments()
-    cluster, ledger, found = Cluster(), Ledger(), list[str]()
+    cluster, found = Cluster(), list[str]()
     began = time.monotonic()
     cluster.install(asked.image)
     # Connections are kept, but none that has been idle for long is used again: the other side may be closing it.
@@ -235,16 +233,16 @@ async def main() -> int:
         client.headers["Authorization"] = f"Bearer {answer.raise_for_status().json()['access_token']}"
         await _healthy(client)
         say(f"works after {time.monotonic() - began:.0f} s")
-        async with Load(client, ledger, asked.rate).running():
+        load = Load([client], asked.rate)
+        async with load.running() as part:
             for _ in range(asked.rounds):
                 for name in asked.events:
-                    found += await _happens(cluster, ledger, name)
+                    found += map(str, await _happens(cluster, part, name))
+        await load.repeat()
     found += await settle(cluster)
-    found += wrongs(cluster, ledger)
+    found += wrongs(cluster, load)
     say(f"backup: {cluster.back_up()}")
-    say(
-        f"{len(ledger.seconds)} requests, {ledger.created} tasks and {len(ledger.mailings)} jobs acknowledged; {len(found)} findings"
-    )
+    say(f"{part}; {load.created} tasks and {len(load.mailings)} jobs acknowledged; {len(found)} findings")
     for one in found[:20]:
         say(one)
     return 1 if found else 0

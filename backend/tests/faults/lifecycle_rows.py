@@ -13,11 +13,12 @@ import httpx2
 import psutil
 
 from tests.faults import edge
-from tests.faults.load import Load, Part
+from tests.faults.load import Load
 from tests.faults.probes import probing
 from tests.faults.product import Api
 from tests.faults.trial import Trial, row
 from tests.faults.world import World
+from tests.load import Part
 
 DRAIN = 5
 _CLIENTS_OF_STOP = 40
@@ -34,7 +35,7 @@ def _drain(trial: Trial) -> int:
 async def agree(trial: Trial, world: World, load: Load) -> None:
     """Everything that was asked for is done, and the ledger says so too."""
     await world.finished(load.jobs)
-    trial.check_all([*await load.wrongs(), *await world.wrongs()])
+    trial.check_all([*await load.wrong_tasks(), *await world.wrongs()])
 
 
 def report_part(trial: Trial, name: str, part: Part) -> None:
@@ -258,7 +259,7 @@ async def probed_too_often(trial: Trial) -> None:
             trial.check(probed.statuses[path] == {200}, f"{path} answered {probed.statuses[path]}")
         trial.measures["requests meanwhile"].p99 = round(1.1 * trial.measures["requests without"].at(99), 3)
         trial.note(f"{rounds:.0f} rounds of checks in each process; {load.rate} requests/s over two apis")
-        trial.check_all(await load.wrongs())
+        trial.check_all(await load.wrong_tasks())
 
 
 async def _checks(world: World) -> float:

@@ -116,7 +116,7 @@ async def _outage(trial: Trial, *, frozen: bool) -> None:
             f"{load.rate} requests/s for {trial.rounds} s over two apis, {len(load.jobs)} jobs, {len(waiting)} waited"
         )
         trial.progress(trial.rounds)
-        trial.check_all([*await load.wrongs(), *await world.wrongs()])
+        trial.check_all([*await load.wrong_tasks(), *await world.wrongs()])
 
 
 async def _degraded(api: Api, during: asyncio.Task[Any]) -> set[int]:
