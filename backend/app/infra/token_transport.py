@@ -74,8 +74,15 @@ class TokenChannel(virtual.Channel):
 
     def basic_ack(self, delivery_tag: Any, multiple: bool = False) -> None:  # noqa: FBT001, FBT002  kombu's signature
         super().basic_ack(delivery_tag, multiple)
+        self._use_free_slot()
+
+    def basic_reject(self, delivery_tag: Any, requeue: bool = False) -> None:  # noqa: FBT001, FBT002  kombu's signature
+        super().basic_reject(delivery_tag, requeue)
+        self._use_free_slot()
+
+    def _use_free_slot(self) -> None:
         transport: Any = self.connection
-        transport.deliver()  # a slot is free
+        transport.deliver()
 
     def _restore(self, _: Any) -> None:
         """A token that was not used up: the reconciler sends another if there is work."""

@@ -151,11 +151,17 @@ Email = Annotated[EmailStr, StringConstraints(max_length=254), AfterValidator(_s
 """An address of at most 254 characters (RFC 5321 4.5.3.1.3)."""
 
 
+_NO_ZONES = re.compile(r"(?:posix|right)/.*|localtime|posixrules|Factory")
+"""What the folder of zones may hold beside zones: other forms of them, and what means another zone on each machine."""
+
+
 def _zone(value: str) -> str:
     try:
-        ZoneInfo(value)
+        known = ZoneInfo(value) and not _NO_ZONES.fullmatch(value)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise PydanticCustomError("unknown_time_zone", "This is no IANA time zone") from None
+        known = False
+    if not known:
+        raise PydanticCustomError("unknown_time_zone", "This is no IANA time zone")
     return value
 
 
