@@ -213,6 +213,7 @@ async def _serve(settings: Settings, duty: Duty) -> None:
     with suppress(Exception):
         async with asyncio.timeout(_LEAVE_SECONDS):
             await reconciler.leave()
+    os._exit(0)  # here: the loop's own end would wait for a thread that waits for Redis, or for its name
 
 
 def main() -> None:
@@ -223,7 +224,6 @@ def main() -> None:
     settings = Settings()
     logging.configure(settings.log_level, settings.log_format)
     asyncio.run(_serve(settings, Duty(**from_json(sys.argv[1]))))
-    os._exit(0)  # a thread that waits for Redis must not keep the process
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ _GIVEN_BACK = """
 
 @row(
     "F20",
-    "SIGTERM for a worker with a job of 1 s and a long one",
+    "SIGTERM for a worker with a job of 1 s and a long one, every other time without Redis",
     "it ends within 25 s with exit code 0, the short job done, the long one given back without counting the attempt and "
     "begun elsewhere within 5 s",
     rounds=20,
@@ -168,6 +168,8 @@ async def worker_stopped(trial: Trial) -> None:
             await world.sink.began(long, 1)
             other = world.worker()
             await other.says(" ready.")
+            if number % 2 == 0:
+                world.to_redis.cut()
             moment = now()
             worker.terminate()
             trial.check(await worker.ended() == 0, f"exit code other than 0: {worker.log[-1500:]}")
@@ -179,6 +181,7 @@ async def worker_stopped(trial: Trial) -> None:
             await world.finished([short, long])
             rows = await world.rows.fetch("SELECT attempt, deaths FROM jobs WHERE id = ANY ($1)", [short, long])
             trial.check(all(tuple(one) == (1, 0) for one in rows), f"attempts were counted: {rows}")
+            world.to_redis.mend()
             worker = other
             trial.progress(number + 1)
         trial.check_all(await world.wrongs())

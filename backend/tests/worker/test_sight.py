@@ -26,6 +26,7 @@ from app.worker.metrics import WorkerMetrics
 from app.worker.presence import Presence
 from app.worker.reconciler import Duty
 from app.worker.sight import Channel, read_facts
+from tests.processes import BACKEND
 
 _PROCESSES = Statement(text("SELECT * FROM processes"))
 
@@ -157,6 +158,25 @@ async def test_a_reconciler_that_starts_ends_a_level_whose_time_its_forerunner_c
         assert process.returncode == 0
         level.seek(0)
         assert level.read() == bytes([WARNING // 10])
+
+
+async def test_a_reconciler_ends_with_its_worker_though_it_waits_for_redis(settings: Settings) -> None:
+    silent = socket.create_server(("127.0.0.1", 0))
+    silent.setblocking(False)
+    host, port = silent.getsockname()
+    duty = Duty("here/1-a", os.getpid(), ["default"], [])
+    process = await asyncio.create_subprocess_exec(
+        *[sys.executable, "-m", "app.worker.reconciler", duty.as_argument()],
+        stdin=asyncio.subprocess.PIPE,
+        cwd=BACKEND,
+        env=os.environ
+        | {"DATABASE_URL": str(settings.database_url), "REDIS_URL": f"redis://{host}:{port}", "REDIS_TIMEOUT": "60"},
+    )
+    asked, _ = await asyncio.get_running_loop().sock_accept(silent)
+    with silent, asked:
+        async with asyncio.timeout(30):
+            await process.communicate(b"")
+    assert process.returncode == 0
 
 
 async def test_the_api_shows_the_queues_and_what_is_parked(client, settings: Settings, app, line, happen) -> None:
