@@ -19,6 +19,7 @@ from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
+from prometheus_client import Info
 from pydantic import SecretStr
 
 import app
@@ -265,7 +266,9 @@ def _metrics_table(registry: CollectorRegistry) -> str:
     for collector in registry._collector_to_names:  # noqa: SLF001  no public list
         if not hasattr(collector, "describe"):
             continue
-        labels = _listed(getattr(collector, "_labelnames", ()))
+        # What an info tells are labels too.
+        told = collector._value if isinstance(collector, Info) else getattr(collector, "_labelnames", ())  # noqa: SLF001
+        labels = _listed(told)
         for family in collector.describe():
             name = family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")
             rows.append((f"`{name}`", family.type, labels, family.documentation))

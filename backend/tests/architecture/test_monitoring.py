@@ -68,9 +68,22 @@ def check_query(query: str) -> None:
             assert label in SERIES[name], (name, label)
 
 
+def labels_of(query: str) -> set[str]:
+    """What its answer is told apart by: what it is grouped by, which must be labels of its figures, or else all of theirs."""
+    known = {"job", "instance"}.union(*(SERIES.get(name, set()) for name in re.findall(r"\btaskapi_\w+", query)))
+    groups = [set(re.findall(r"\w+", group)) for group in re.findall(r"\bby \(([^)]*)\)", query)]
+    for group in groups:
+        assert group <= known, (group - known, query)
+    return set().union(*groups) if groups else known
+
+
 @pytest.mark.parametrize("alert", ALERTS)
 def test_an_alert_is_made_of_figures_that_there_are(alert: str) -> None:
     check_query(ALERTS[alert]["expr"])
+    told = set(re.findall(r"\$labels\.(\w+)", str(ALERTS[alert]["annotations"])))
+    assert told <= labels_of(ALERTS[alert]["expr"])
+    for check in re.findall(r'check="(\w+)"', ALERTS[alert]["expr"]):
+        assert check in CHECKS
 
 
 @pytest.mark.parametrize("path", dashboards.files(), ids=lambda path: path.stem)
@@ -80,6 +93,8 @@ def test_a_dashboard_is_what_its_description_says_and_shows_figures_that_there_a
     for panel in json.loads(made)["panels"]:
         for target in panel.get("targets", []):
             check_query(target["expr"])
+            assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= labels_of(target["expr"]), target
+            assert set(re.findall(r'check="(\w+)"', target["expr"])) <= set(CHECKS)
 
 
 @pytest.mark.parametrize("query", blocks("promql"))
