@@ -18,7 +18,7 @@ from devstack.server import has_ended
 from devstack.state import State
 from tests.faults.lifecycle_rows import agree
 from tests.faults.load import Load
-from tests.faults.probes import Probed, probing
+from tests.faults.probes import Connection, Probed, probing
 from tests.faults.product import Api
 from tests.faults.trial import Trial, row
 from tests.faults.world import World
@@ -154,29 +154,32 @@ async def _kill_and_start(server: PostgresServer) -> None:
 async def too_slow(trial: Trial) -> None:
     async with trial.world() as world:
         api = await world.api()
-        limits = httpx2.Limits(max_connections=None)
-        async with (
-            probing(api, 20, [_LIVE]) as probed,
-            httpx2.AsyncClient(
-                base_url=api.client.base_url, headers=api.client.headers, timeout=30, trust_env=False, limits=limits
-            ) as crowd,
-        ):
+        crowd = [Connection() for _ in range(trial.rounds)]
+        async with probing(api, 20, [_LIVE]) as probed:
             # Every connection is open before, the clients' and the api's: to open them is not what is measured.
-            await asyncio.gather(*(crowd.get("/faults/slow", params={"seconds": 0.05}) for _ in range(trial.rounds)))
-            answers = await asyncio.gather(*(_slow(trial, crowd) for _ in range(trial.rounds)))
+            await asyncio.gather(*(_slow(api, one, 0.05) for one in crowd))
+            answers = await asyncio.gather(*(_refused_or_served(trial, api, one) for one in crowd))
             over = time.monotonic()
             await _answers_again(api)
             trial.measure("last one to next 200", p100=3).append(time.monotonic() - over)
+        for one in crowd:
+            one.drop()
         _check_live(trial, probed, 0.05)
         trial.note(f"{answers.count(204)} answered, {answers.count(503)} refused")
 
 
-async def _slow(trial: Trial, client: httpx2.AsyncClient) -> int:
+async def _slow(api: Api, connection: Connection, seconds: float) -> tuple[int, bytes]:
+    port = api.client.base_url.port
+    assert port is not None
+    return await connection.get(port, f"/faults/slow?seconds={seconds}", api.client.headers["Authorization"])
+
+
+async def _refused_or_served(trial: Trial, api: Api, connection: Connection) -> int:
     began = time.monotonic()
-    answer = await client.get("/faults/slow", params={"seconds": 2})
-    refused = answer.status_code == 503 and "Retry-After" in answer.headers
-    trial.check(refused or answer.status_code == 204, f"{answer.status_code} {answer.text}")
+    status, head = await _slow(api, connection, 2)
+    refused = status == 503 and b"\r\nretry-after: " in head
+    trial.check(refused or status == 204, head.decode())
     # The few that got a connection after the first 2 s have until the deadline.
     seconds = trial.measure("refusals", p50=2.2, p100=3) if refused else trial.measure("answers", p100=3)
     seconds.append(time.monotonic() - began)
-    return answer.status_code
+    return status
