@@ -132,9 +132,11 @@ async def test_guesses_made_at_once_reveal_no_more_than_guesses_in_a_row(app, ac
     tries.append(guess(app, account.email, account.password, address=next(addresses)))
     *wrong, right = await asyncio.gather(*tries)
     refused = [answer.status_code for answer in wrong]
-    assert refused.count(401) <= 10
     if right.status_code == 200:
-        return  # it came before ten had failed
+        # It came before ten had failed, and those who had are forgiven.
+        assert refused.count(401) <= 9 + 10
+        return
+    assert refused.count(401) <= 10
     assert right.status_code == 429
     assert max(await failures_of(database)) == 10
 
