@@ -10,7 +10,6 @@ from app.kit.lifecycle import BackgroundLoop
 if TYPE_CHECKING:
     from prometheus_client import Histogram
 
-
 _EVERY = 0.25
 
 

@@ -12,12 +12,13 @@ from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import structlog
 from pydantic import ValidationError
 
 from app.infra import logging, tracing
 from app.infra.broker import Broker
-from app.infra.database import Database, is_lost_or_busy
+from app.infra.database import Database
 from app.infra.settings import Settings
 from app.worker import kinds, repository
 from app.worker.attempt import Attempt, Stop
@@ -207,7 +208,7 @@ class Child:
         job = RunningJob(attempt, database, self._settings, database.fetch)
         self._heartbeat.attempt = attempt
         try:
-            state = await self._end(attempt, job)
+            state = await self._perform_storably(attempt, job)
         except Exception:
             # The database did not take the end of it: the lease runs out, and there is another attempt.
             log.exception("job_end_not_written")
@@ -222,12 +223,10 @@ class Child:
             log.info("job_ended", state=state, attempt=attempt.number, seconds=seconds)
         return state
 
-    async def _end(self, attempt: Attempt, job: RunningJob) -> str | None:
+    async def _perform_storably(self, attempt: Attempt, job: RunningJob) -> str | None:
         try:
             return await self._perform(attempt, job)
-        except Exception as error:
-            if is_lost_or_busy(error):
-                raise
+        except (TypeError, ValueError, asyncpg.DataError):
             # Not JSON, or none that PostgreSQL holds. Another attempt would do the work again, and end like this one.
             log.exception("job_end_not_storable")
             return await attempt.fail(self._line.fetch, Permanent("result_invalid", "The result cannot be stored"))
