@@ -189,9 +189,7 @@ async def _schema(settings: Settings) -> Finding:
         standing = await migrations.standing(settings.direct_url)
     except (OSError, DBAPIError) as error:
         cause = getattr(getattr(error, "orig", None), "__cause__", None) or error  # what asyncpg said
-        if settings.database_direct_url is None:
-            return _unreachable(cause, settings.database_url, "DATABASE_URL")
-        return _unreachable(cause, settings.database_direct_url, "DATABASE_DIRECT_URL")
+        return _unreachable(cause, settings.database_direct_url or settings.database_url, settings.direct_setting)
     if standing.usable:
         return Finding("schema", "ok", standing.line)
     found, _, todo = standing.line.rpartition(": ")

@@ -32,8 +32,7 @@ def migrate(*, check: bool, sql: bool, since: str, back_to: str | None) -> None:
         else:
             asyncio.run(migrations.upgrade(url, lock_timeout=settings.startup_timeout, say=_say))
     except (migrations.MigrationError, CommandError, OSError, DBAPIError) as error:
-        setting = "DATABASE_URL" if settings.database_direct_url is None else "DATABASE_DIRECT_URL"
-        sys.stderr.write(f"migrate: {str(error).splitlines()[0]} (the database of {setting})\n")
+        sys.stderr.write(f"migrate: {str(error).splitlines()[0]} (the database of {settings.direct_setting})\n")
         raise typer.Exit(1) from error
 
 

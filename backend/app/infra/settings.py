@@ -281,6 +281,11 @@ class Settings(BaseSettings):
         """PostgreSQL itself, for one who needs a session of his own."""
         return str(self.database_direct_url or self.database_url)
 
+    @property
+    def direct_setting(self) -> str:
+        """Where that address stands."""
+        return "DATABASE_DIRECT_URL" if self.database_direct_url else "DATABASE_URL"
+
     def problems(self) -> list[str]:
         """What is unsafe, one line each with what to change; production refuses to start while there is any."""
         found = []
