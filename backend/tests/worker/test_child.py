@@ -1,32 +1,23 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
-from uuid import uuid4
 
 import pytest
-from job_kinds import ODD_ERRORS, ODD_RESULTS, BigArgs, EchoArgs, FailArgs, GateArgs, LostArgs, NextArgs, OddArgs
-from pydantic import PostgresDsn
+from job_kinds import BigArgs, EchoArgs, FailArgs, GateArgs, LostArgs
 from sqlalchemy import text
+from turns import run
 
 from app.infra.database import Database
 from app.infra.settings import Settings
 from app.kit.clock import utc_now
 from app.models import Workspace
 from app.worker import kinds, repository
-from app.worker.attempt import Stop
 from app.worker.child import Child
-from tests.proxy import proxy_to
-
-
-async def run(child: Child, queue: str = "default") -> int:
-    return await asyncio.to_thread(child.run_next, queue)
 
 
 async def test_a_job_runs_and_keeps_its_result(child, add, look) -> None:
@@ -141,15 +132,6 @@ async def test_args_of_an_older_version_are_read(child, add, look, database) -> 
     assert (await look(job_id)).result["text"] == "old"
 
 
-async def test_args_that_do_not_fit_are_a_permanent_error(child, add, look, database) -> None:
-    job_id = await add(EchoArgs())
-    async with database.transaction() as session:
-        await session.execute(text("UPDATE jobs SET args = '{\"nothing\": 1}'"))
-    await run(child)
-    job = await look(job_id)
-    assert (job.state, job.errors[0]["code"]) == ("discarded", "args_invalid")
-
-
 async def test_the_most_urgent_job_is_taken_first_and_among_equals_the_oldest(child, add, look) -> None:
     late = await add(EchoArgs(), priority=9)
     first = await add(EchoArgs())
@@ -193,226 +175,6 @@ async def test_cancelled_and_overdue_jobs_are_not_taken(child, add, database) ->
     assert not await run(child)
 
 
-async def test_a_permanent_error_discards_with_its_code_and_result(child, add, look) -> None:
-    job_id = await add(FailArgs(how="permanent"))
-    await run(child)
-    job = await look(job_id)
-    assert (job.state, job.result) == ("discarded", {"tasks": 0})
-    assert [(error["attempt"], error["code"], error["message"]) for error in job.errors] == [
-        (1, "no_such_thing", "There is none")
-    ]
-
-
-async def test_a_retry_waits_as_long_as_it_was_told_to(child, add, look) -> None:
-    job_id = await add(FailArgs(how="retry"))
-    await run(child)
-    job = await look(job_id)
-    assert (job.state, job.errors[0]["code"]) == ("scheduled", "busy")
-    assert timedelta(minutes=29) < job.run_at - utc_now() < timedelta(minutes=31)
-
-
-async def test_what_could_not_be_tried_is_no_attempt(child, add, look, database) -> None:
-    job_id = await add(FailArgs(how="not tried"))
-    for _ in range(FailArgs.max_attempts + 1):
-        async with database.transaction() as session:
-            await session.execute(text("UPDATE jobs SET state = 'available', run_at = now()"))
-        assert await run(child)
-    job = await look(job_id)
-    assert (job.state, job.attempt, job.errors) == ("scheduled", 0, [])
-    assert timedelta(seconds=50) < job.run_at - utc_now() <= timedelta(seconds=60)
-
-
-async def test_an_unexpected_error_is_retried_within_its_backoff_and_does_not_show_its_text(child, add, look) -> None:
-    job_id = await add(FailArgs(how="unexpected"))
-    await run(child)
-    job = await look(job_id)
-    assert job.state == "scheduled"
-    assert job.run_at - utc_now() <= timedelta(seconds=60)
-    assert (job.errors[0]["code"], job.errors[0]["message"]) == ("unexpected_error", "RuntimeError")
-
-
-async def test_the_last_attempt_discards(child, add, look, database) -> None:
-    job_id = await add(FailArgs(how="unexpected"))
-    for _ in range(3):
-        async with database.transaction() as session:
-            await session.execute(text("UPDATE jobs SET state = 'available', run_at = now()"))
-        assert await run(child)
-    job = await look(job_id)
-    assert (job.state, job.attempt, len(job.errors)) == ("discarded", 3, 3)
-
-
-async def test_a_result_over_64_kb_discards(child, add, look) -> None:
-    job_id = await add(BigArgs(size=65_536))
-    await run(child)
-    job = await look(job_id)
-    assert (job.state, job.errors[0]["code"], job.result) == ("discarded", "result_too_large", None)
-
-
-@pytest.mark.parametrize("how", ODD_RESULTS)
-async def test_a_result_that_cannot_be_stored_ends_the_job_and_says_so(child, add, look, how: str) -> None:
-    job_id = await add(OddArgs(how=how))
-    await run(child)
-    job = await look(job_id)
-    assert (job.state, job.result, job.errors[0]["code"]) == ("discarded", None, "result_invalid")
-
-
-@pytest.mark.parametrize("how", ODD_ERRORS)
-async def test_whatever_a_handler_raises_there_is_another_attempt(child, add, look, how: str) -> None:
-    job_id = await add(OddArgs(how=how))
-    await run(child)
-    job = await look(job_id)
-    assert (job.state, len(job.errors)) == ("scheduled", 1)
-    assert job.run_at - utc_now() <= timedelta(days=366)
-
-
-async def test_a_plain_handler_that_takes_the_next_of_nothing_has_failed(child, add, look) -> None:
-    job_id = await add(NextArgs())
-    await run(child)
-    job = await look(job_id)
-    assert (job.state, job.errors[0]["message"]) == ("scheduled", "RuntimeError")
-
-
-async def test_an_attempt_whose_lease_was_taken_writes_nothing(child, add, look, database, gate) -> None:
-    job_id = await add(GateArgs())
-    running = asyncio.create_task(run(child, "slow"))
-    await gate.started()
-    async with database.transaction() as session:  # another worker has it now
-        await session.execute(text("UPDATE jobs SET lease_token = :token, worker = 'other'"), {"token": uuid4()})
-    await gate.open()
-    await running
-    job = await look(job_id)
-    assert (job.state, job.worker, job.result) == ("running", "other", None)
-    async with database.session() as session:
-        assert await session.scalar(text("SELECT count(*) FROM job_effects")) == 0
-
-
-async def test_an_effect_counts_once_over_all_attempts(child, add, look, database, gate) -> None:
-    job_id = await add(GateArgs())
-    for expected in (True, False):
-        await gate.open()
-        await run(child, "slow")
-        assert (await look(job_id)).result["first"] is expected
-        async with database.transaction() as session:
-            await session.execute(text("UPDATE jobs SET state = 'available'"))
-
-
-async def test_cancelling_a_running_job_asks_it_to_stop(add, look, database, gate, settings) -> None:
-    child = Child(settings.model_copy(update={"job_heartbeat_seconds": 0.1}), "test", lambda: None)
-    job_id = await add(GateArgs())
-    running = asyncio.create_task(run(child, "slow"))
-    await gate.started()
-    async with database.transaction() as session:
-        await session.execute(text("UPDATE jobs SET cancel_requested_at = now()"))
-    await running
-    assert (await look(job_id)).state == "cancelled"
-    await asyncio.to_thread(child.close)
-
-
-async def test_the_heartbeat_keeps_the_lease_while_the_work_goes_on(add, look, gate, settings) -> None:
-    brief = settings.model_copy(update={"job_lease_seconds": 1.0, "job_heartbeat_seconds": 0.1})
-    child = Child(brief, "test", lambda: None)
-    job_id = await add(GateArgs())
-    running = asyncio.create_task(run(child, "slow"))
-    await gate.started()
-    first = (await look(job_id)).lease_until
-    while (await look(job_id)).lease_until <= first:
-        await asyncio.sleep(0.02)
-    await gate.open()
-    await running
-    assert (await look(job_id)).state == "completed"
-    await asyncio.to_thread(child.close)
-
-
-async def test_without_a_database_to_renew_it_the_attempt_ends_with_its_lease(add, look, gate, settings) -> None:
-    brief = settings.model_copy(update={"job_lease_seconds": 0.6, "job_heartbeat_seconds": 0.2})
-    child = Child(brief, "test", lambda: None)
-    child._heartbeat._line._url = "postgresql://127.0.0.1:1/none"
-    job_id = await add(GateArgs())
-    running = asyncio.create_task(run(child, "slow"))
-    await gate.started()
-    await running  # nobody opened the gate
-    assert (await look(job_id)).state == "running"
-    await asyncio.to_thread(child.close)
-
-
-async def test_a_job_is_given_back_at_shutdown_without_an_attempt_counted(add, look, gate, settings) -> None:
-    shutdown = threading.Event()
-    brief = settings.model_copy(update={"job_heartbeat_seconds": 0.1})
-    child = Child(brief, "test", lambda: 0.0 if shutdown.is_set() else None)
-    job_id = await add(GateArgs())
-    running = asyncio.create_task(run(child, "slow"))
-    await gate.started()
-    shutdown.set()
-    await running
-    job = await look(job_id)
-    assert (job.state, job.attempt, job.errors) == ("available", 0, [])
-    assert not await run(child, "slow")
-    await asyncio.to_thread(child.close)
-
-
-async def test_an_attempt_over_its_time_is_stopped_and_retried(add, look, gate, settings, monkeypatch: Any) -> None:
-    monkeypatch.setattr(GateArgs, "timeout", 0.2)
-    child = Child(settings.model_copy(update={"job_heartbeat_seconds": 0.1}), "test", lambda: None)
-    job_id = await add(GateArgs())
-    await run(child, "slow")
-    job = await look(job_id)
-    assert (job.state, job.errors[0]["code"]) == ("scheduled", "timeout")
-    await asyncio.to_thread(child.close)
-
-
-async def test_a_running_job_past_its_deadline_is_discarded(add, look, gate, settings) -> None:
-    child = Child(settings.model_copy(update={"job_heartbeat_seconds": 0.1}), "test", lambda: None)
-    job_id = await add(GateArgs(), deadline_at=utc_now() + timedelta(seconds=1))
-    await run(child, "slow")
-    job = await look(job_id)
-    assert (job.state, job.errors[0]["code"]) == ("discarded", "deadline_exceeded")
-    await asyncio.to_thread(child.close)
-
-
-async def test_a_child_lives_through_the_loss_of_its_connections(child, add, look, database) -> None:
-    await add(EchoArgs())
-    await run(child)
-    async with database.transaction() as session:
-        await session.execute(
-            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'taskapi-worker'")
-        )
-    job_id = await add(EchoArgs())
-    while not await run(child):
-        pass
-    assert (await look(job_id)).state == "completed"
-
-
-async def test_a_process_that_is_at_another_job_by_now_is_not_ended(
-    add, look, gate, settings, monkeypatch: Any
-) -> None:
-    monkeypatch.setattr("app.worker.heartbeat.RELEASE_GRACE", 0)
-    child = Child(settings.model_copy(update={"job_heartbeat_seconds": 0.1}), "test", lambda: None, turn=0)
-    job_id = await add(GateArgs())
-    running = asyncio.create_task(run(child, "slow"))
-    await gate.started()
-    heartbeat, asked, killed = child._heartbeat, threading.Event(), []
-    attempt, fetch = heartbeat.attempt, heartbeat._line.fetch
-    assert attempt is not None
-
-    async def answered_late(statement: Any, params: Any) -> list[Any]:
-        rows = await fetch(statement, params)
-        if statement is repository.RELEASE:
-            asked.set()
-            while heartbeat.attempt is attempt:
-                await asyncio.sleep(0.01)
-        return list(rows)
-
-    monkeypatch.setattr(heartbeat._line, "fetch", answered_late)
-    monkeypatch.setattr(os, "kill", lambda *said: killed.append(said))
-    attempt.stop = Stop.released  # and its handler does not hear of it
-    await asyncio.to_thread(asked.wait)
-    await gate.open()
-    await running
-    await asyncio.to_thread(child.close)
-    assert killed == []
-    assert (await look(job_id)).state == "available"
-
-
 async def test_a_claim_does_not_read_the_whole_backlog(child, add, database) -> None:
     async with database.transaction() as session:
         session.add(workspace := Workspace(name="large"))
@@ -434,20 +196,3 @@ async def test_a_claim_does_not_read_the_whole_backlog(child, add, database) -> 
     text_of_plan = await asyncio.to_thread(found, plan())
     assert "ix_jobs_claim" in text_of_plan
     assert "Sort Key: jobs_2.priority" not in text_of_plan, text_of_plan
-
-
-async def test_connections_that_the_network_lost_without_a_word_keep_no_job(add, look, gate, settings) -> None:
-    server = urlsplit(str(settings.database_url))
-    async with proxy_to(server.hostname or "", server.port or 5432) as proxy:
-        through = str(settings.database_url).replace(f":{server.port}/", f":{proxy.port}/")
-        changes = {"database_url": PostgresDsn(through), "database_statement_timeout": 0.5}
-        child = Child(settings.model_copy(update=changes), "test", lambda: None)
-        job_id = await add(GateArgs())
-        running = asyncio.create_task(run(child, "slow"))
-        await gate.started()
-        proxy.black_hole()
-        await gate.open()
-        await running
-        job = await look(job_id)  # the handler's transaction has failed, and that could be written down
-        assert (job.state, job.errors[0]["message"]) == ("scheduled", "TimeoutError")
-        await asyncio.to_thread(child.close)
