@@ -1,6 +1,7 @@
-"""Makes a self-signed certificate for a first start, where there is none: `make_certificate.py DIRECTORY HOST...`.
+"""Makes a self-signed certificate where there is none, and makes it anew before it ends: `make_certificate.py DIRECTORY HOST...`.
 
-It runs in the application's image, which has what it takes. A certificate of your own in that directory is left alone.
+It runs in the application's image, which has what it takes. A certificate of your own in that directory is left alone; that it
+is about to end is said.
 """
 
 import datetime
@@ -16,6 +17,9 @@ from cryptography.x509.oid import NameOID
 
 DAYS = 397
 """The longest life that browsers accept."""
+DAYS_BEFORE = 30
+ORGANIZATION = x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Task Management API, self-signed")
+"""By which our own are known again."""
 
 
 def name_of(host: str) -> x509.GeneralName:
@@ -25,12 +29,29 @@ def name_of(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
+def will_do(chain: Path, key_file: Path) -> bool:
+    """Whether what is there is to be used; a file without the other is somebody's mistake, and not to be written over."""
+    there = [file.name for file in (chain, key_file) if file.exists()]
+    if len(there) == 1:
+        sys.exit(f"{there[0]} is there without its companion: both, fullchain.pem and privkey.pem, or none")
+    if not there:
+        return False
+    certificate = x509.load_pem_x509_certificate(chain.read_bytes())
+    end = certificate.not_valid_after_utc
+    if end - datetime.datetime.now(datetime.UTC) > datetime.timedelta(days=DAYS_BEFORE):
+        return True
+    if certificate.issuer.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)[:1] == [ORGANIZATION]:
+        return False
+    sys.stdout.write(f"the certificate ends on {end:%Y-%m-%d}: renew it\n")
+    return True
+
+
 def main(directory: Path, hosts: list[str]) -> None:
     chain, key_file = directory / "fullchain.pem", directory / "privkey.pem"
-    if chain.exists() and key_file.exists():
+    if will_do(chain, key_file):
         return
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])])
+    subject = x509.Name([ORGANIZATION, x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])])
     now = datetime.datetime.now(datetime.UTC)
     certificate = (
         x509.CertificateBuilder()
@@ -47,15 +68,19 @@ def main(directory: Path, hosts: list[str]) -> None:
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    # Only its group reads the key: nginx runs as another user of the same group.
-    with os.fdopen(os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640), "wb") as file:
-        file.write(pem)
-    chain.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    # Under another name first: half of one must not be taken for one. Only its group reads the key: nginx runs as another user of it.
+    written = directory / "new.pem"
+    for file, content in ((key_file, pem), (chain, certificate.public_bytes(serialization.Encoding.PEM))):
+        with os.fdopen(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640), "wb") as opened:
+            opened.write(content)
+        written.replace(file)
     sys.stdout.write(f"made a self-signed certificate for {', '.join(hosts)}: clients will not trust it\n")
 
 
 if __name__ == "__main__":
     try:
         main(Path(sys.argv[1]), [host for argument in sys.argv[2:] for host in argument.split(",") if host != "*"])
+    except ValueError as error:
+        sys.exit(f"fullchain.pem: {error}")
     except OSError as error:
         sys.exit(f"{error.filename}: {error.strerror} (user {os.getuid()})")

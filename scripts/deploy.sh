@@ -20,11 +20,13 @@ cd "$(dirname "$0")/.."
 
 check_secrets
 check_engine
+check_disk
 lock
 find_project
 [ -n "$(id_of "$1")" ] || docker pull --quiet "$1" || die "there is no image $1"
 BEFORE=$(image_before)
 docker tag "$1" "$(image)"
+check_ports
 check_configuration
 deploy deploy_steps
 say "$1 runs (commit $(commit_of "$1"))"

@@ -8,7 +8,9 @@ ROLLED="celery_worker celery_worker_mail celery_worker_heavy celery_beat web"
 NEEDED_SECRETS="DB_PASSWORD REDIS_PASSWORD SECRET_KEY"
 SECRETS="$NEEDED_SECRETS PREVIOUS_SECRET_KEYS SMTP_PASSWORD BACKUP_KEY SCRAPE_TOKEN GRAFANA_PASSWORD"
 
-say() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*" >&2; }
+# A reader that has gone (`| tee`, a lost terminal) must not end a script before it has gone back.
+trap : PIPE
+say() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*" >&2 2> /dev/null || :; }
 die() { say "$@"; exit 1; }
 
 compose() { docker compose --ansi never --progress quiet -f "$PRODUCTION_FILE" "$@"; }
@@ -17,7 +19,7 @@ compose() { docker compose --ansi never --progress quiet -f "$PRODUCTION_FILE" "
 value_of() {
     eval "value=\${$1-}"
     if [ -z "$value" ] && [ -f .env ]; then
-        value=$(sed -n "s/^$1=//p" .env | tail -n 1 | sed "s/^[\"']//; s/[\"']\$//")
+        value=$(sed -n "s/^$1=//p" .env | tail -n 1 | sed "/^[\"']/!s/[ \t]#.*//; s/[ \t]*\$//; s/^[\"']//; s/[\"']\$//")
     fi
     printf '%s' "${value:-${2-}}"
 }
@@ -25,6 +27,7 @@ value_of() {
 image() { value_of TASKAPI_IMAGE task-management-api:latest; }
 previous_image() { image | sed 's/:[^:/]*$//; s/$/:previous/'; }
 id_of() { docker image inspect --format '{{.Id}}' "$1" 2> /dev/null || true; }
+title_of() { docker image inspect --format '{{index .Config.Labels "org.opencontainers.image.title"}}' "$1"; }
 commit_of() { docker image inspect --format '{{index .Config.Labels "org.opencontainers.image.revision"}}' "$1"; }
 
 # ---- What must be right before anything is touched
@@ -33,9 +36,16 @@ check_engine() {
     command -v docker > /dev/null || die "docker is missing: install Docker Engine with the compose plugin"
     docker compose version > /dev/null 2>&1 || die "docker has no compose plugin: install docker-compose-plugin (v2)"
     docker info > /dev/null 2>&1 || die "the Docker engine does not answer: start it, or run this as a user who may use it"
-    free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1024) }')
+}
+
+# Here, and where the engine keeps images and volumes, unless that is on another host.
+check_disk() {
     least=$(value_of DISK_MIN_MB 2048)
-    [ "$free" -ge "$least" ] || die "$free MB of disk are free here, $least are needed (DISK_MIN_MB)"
+    for folder in . "$(docker info --format '{{.DockerRootDir}}')"; do
+        [ -d "$folder" ] || continue
+        free=$(df -Pk "$folder" | awk 'NR == 2 { print int($4 / 1024) }')
+        [ "$free" -ge "$least" ] || die "$free MB of disk are free in $(cd "$folder" && pwd), $least are needed (DISK_MIN_MB)"
+    done
 }
 
 # The containers read secrets from files in SECRETS_DIR; what is set in the environment or in .env is written there by a deployment.
@@ -107,7 +117,7 @@ check_ports() {
 
 # With the image that is about to run: its settings, then what nginx thinks of its configuration.
 check_configuration() {
-    compose run --rm --no-deps certificate || die "there is no certificate: TLS_DIR in .env must name a folder that user 10001 may read, or not be set (and EDGE_SUBNET a network that is free)"
+    compose run --rm --no-deps certificate || die "there is no certificate. TLS_DIR in .env must name a folder with fullchain.pem and privkey.pem, which user 10001 may read, or not be set (of an address space: EDGE_SUBNET)"
     compose run --rm --no-deps nginx -t -q \
         || die "nginx refuses its configuration (nginx/nginx.conf), or fullchain.pem and privkey.pem of TLS_DIR, which user 10001 must be able to read"
 }
@@ -217,6 +227,12 @@ remove() {
     docker rm --force --volumes "$1" > /dev/null 2>&1 || true
 }
 
+# Everything; the volumes that have no name are each container's own, and go with it.
+take_down() {
+    COMPOSE_PROFILES='*' compose rm --stop --force --volumes
+    COMPOSE_PROFILES='*' compose down
+}
+
 # ---- Replacing a release
 
 # New containers beside the old ones; once they are healthy, the old ones end one by one, and the new ones show that they work.
@@ -240,8 +256,11 @@ roll() {
     # shellcheck disable=SC2086
     {
         [ "$1" != web ] || [ -z "$old" ] || point_nginx_at $old || return 1
-        docker start $new > /dev/null || return 1
-        await_healthy $new || return 1
+        # One after the other: a process takes a whole CPU for seconds to start, which those that serve need.
+        for container in $new; do
+            docker start "$container" > /dev/null || return 1
+            await_healthy "$container" || return 1
+        done
         [ "$1" != web ] || { prove_apis $new && point_nginx_at $new; } || return 1
         [ -z "$old" ] || say "ending the old $1"
         for container in $old; do retire "$container" || return 1; done
@@ -318,6 +337,15 @@ start_redis() {
     compose up --detach --no-deps --wait redis
 }
 
+# What has read a secret's file that was changed since must be made anew; what only reads a folder of deploy/monitoring takes a signal.
+start_beside() {
+    again=
+    [ "$(deployed 1)" = "$CONFIGURATION" ] || again=--force-recreate
+    # shellcheck disable=SC2086
+    compose up --detach --no-deps $again "$1" || return 1
+    case $1 in prometheus | alertmanager | otel_collector) compose kill --signal HUP "$1" ;; esac
+}
+
 deploy_steps() {
     compose up --detach --no-deps --wait db || return 1
     start_redis || return 1
@@ -328,7 +356,7 @@ deploy_steps() {
     for service in $(compose config --services); do
         case " $ROLLED db redis nginx migrate certificate " in
             *" $service "*) ;;
-            *) compose up --detach --no-deps "$service" || return 1 ;;
+            *) start_beside "$service" || return 1 ;;
         esac
     done
     await_answer
@@ -368,6 +396,8 @@ deploy() {
     keep_secrets
     for container in $RETIRED; do remove "$container"; done
     if [ -n "$BEFORE" ] && [ "$BEFORE" != "$now" ]; then docker tag "$BEFORE" "$(previous_image)"; fi
+    # Releases that nothing names any more: each deployment leaves one.
+    docker image prune --force --filter "label=org.opencontainers.image.title=$(title_of "$now")" > /dev/null 2>&1 || true
     BEFORE=
     trap 'exit 130' INT TERM HUP
 }
@@ -392,7 +422,7 @@ go_back() {
     restore_secrets
     if [ -n "$FRESH" ]; then
         say "stopping what was started"
-        compose down > /dev/null 2>&1 || true
+        take_down > /dev/null 2>&1 || true
         say "nothing was left running"
         return 0
     fi
@@ -415,7 +445,7 @@ lock() {
     if ! (umask 077 && mkdir .deploying 2> /dev/null); then
         other=$(cat .deploying/pid 2> /dev/null || true)
         [ -n "$other" ] || die "another one has just begun; if not, delete the folder .deploying"
-        ! kill -0 "$other" 2> /dev/null || die "process $other is at work already"
+        ! kill -0 "$other" 2> /dev/null || die "process $other is at work already (if that is another program, delete the folder .deploying)"
     fi
     echo $$ > .deploying/pid
     BEFORE=
@@ -425,6 +455,6 @@ lock() {
 unlock() {
     [ -z "$BEFORE" ] || docker tag "$BEFORE" "$(image)" || true
     # The networks that checks have made before a first start.
-    [ -z "${PROJECT-}" ] || [ -n "$(containers)" ] || compose down || true
+    [ -z "${PROJECT-}" ] || [ -n "$(containers)" ] || take_down || true
     rm -rf .deploying
 }

@@ -58,6 +58,7 @@ describe_tree() {
 if [ -n "$init" ] && [ ! -e .env ]; then write_env; fi
 check_secrets
 check_engine
+check_disk
 lock
 find_project
 BEFORE=$(image_before)

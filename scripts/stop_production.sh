@@ -16,4 +16,4 @@ cd "$(dirname "$0")/.."
 . scripts/production.sh
 check_engine
 lock
-COMPOSE_PROFILES='*' compose down
+take_down

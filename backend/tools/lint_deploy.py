@@ -76,6 +76,10 @@ CHECKS = (
         lambda files: ["promtool", "check", "rules", *files],
     ),
     Check(
+        "promtool, tests of the rules", ("promtool", "--version"), ("deploy/monitoring/prometheus/tests/*.yml",),
+        lambda files: ["promtool", "test", "rules", *files],
+    ),
+    Check(
         "promtool, configuration", ("promtool", "--version"), ("deploy/monitoring/prometheus/prometheus.yml",),
         lambda files: ["promtool", "check", "config", "--syntax-only", *files],
     ),

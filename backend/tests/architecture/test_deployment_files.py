@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from app.infra.settings import Settings
+from tests.deploy.__main__ import BREAKAGES
 from tools.reference import ENV_EXAMPLE, ROOT
 from tools.sbom import LOCK, components
 
@@ -83,6 +84,12 @@ def test_the_worker_of_images_has_the_memory_that_they_may_take() -> None:
     name = next(name for name in WORKERS if "images" in str(environment(name)["WORKER_QUEUES"]))
     at_once = DEFAULTS["worker_concurrency"].default
     assert memory(name) >= at_once * (DEFAULTS["image_memory_bytes"].default + (128 << 20)) + (256 << 20)
+
+
+@pytest.mark.parametrize("name", ["web", "nginx", *WORKERS])
+def test_uploads_and_archives_are_put_together_on_the_disk(name: str) -> None:
+    assert "/tmp" in SERVICES[name]["volumes"]  # noqa: S108  its own
+    assert "tmpfs" not in SERVICES[name], "it would count as memory"
 
 
 def test_the_database_takes_every_connection_that_a_deployment_may_open() -> None:
@@ -211,3 +218,9 @@ def test_nginx_answers_with_the_codes_of_the_api() -> None:
     assert block is not None
     codes = set(re.findall(r"\w+ (\w+);", block[1]))
     assert codes - of_the_edge <= {error.code for error in all_errors()}
+
+
+@pytest.mark.parametrize("name", BREAKAGES)
+def test_the_proof_of_deployments_finds_what_it_breaks(name: str) -> None:
+    broken = BREAKAGES[name]
+    assert (ROOT / "backend" / broken.path).read_text().count(broken.old) == 1

@@ -192,5 +192,43 @@ def test_a_port_is_tried_unless_nginx_has_it_already(tree: Path, published: str,
     assert ("set HTTPS_PORT" in done.stderr) is bool(code)
 
 
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("8443 # behind the balancer", "8443"),
+        ("'a # b'", "a # b"),
+        ('"quoted" ', "quoted"),
+        ("a#b", "a#b"),
+        ("", "443"),
+    ],
+)
+def test_a_line_of_the_env_file_means_what_it_means_to_compose(tree: Path, line: str, value: str) -> None:
+    (tree / ".env").write_text(f"HTTPS_PORT={line}\n")
+    assert shell(tree, "value_of HTTPS_PORT 443").stdout == value
+
+
+def test_a_reader_that_has_gone_does_not_keep_a_deployment_from_going_back(tree: Path) -> None:
+    script = ". scripts/production.sh\ngo_back() { touch went-back; }\ntrap 'say interrupted; go_back; exit 130' TERM\nkill -TERM $$"
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(["sh", "-euc", script], cwd=tree, stderr=writing, check=False)
+    os.close(writing)
+    assert done.returncode == 130
+    assert (tree / "went-back").exists()
+
+
+@pytest.mark.parametrize(("free", "code"), [(3_000_000, 0), (1_000_000, 1)], ids=["enough", "too little"])
+def test_the_disk_of_the_engine_is_looked_at_too(tree: Path, free: int, code: int) -> None:
+    (tree / "engine").mkdir()
+    (tree / "bin" / "docker").write_text("#!/bin/sh\necho engine\n")
+    (tree / "bin" / "df").write_text(
+        f'#!/bin/sh\nwhile [ $# -gt 1 ]; do shift; done\n[ "$1" = engine ] && free={free} || free=9000000\necho; echo "/dev/x 1 1 $free 1% /"\n'
+    )
+    (tree / "bin" / "df").chmod(0o755)
+    done = shell(tree, "check_disk")
+    assert done.returncode == code
+    assert ("/engine, 2048 are needed (DISK_MIN_MB)" in done.stderr) is bool(code)
+
+
 def test_an_unknown_option_is_refused(tree: Path) -> None:
     assert start(tree, "--force").returncode == 2

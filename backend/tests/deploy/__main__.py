@@ -22,7 +22,9 @@ BREAKAGES = {
         "app/worker/proof.py", "    return\n\n\n@dataclass", "    raise Exception\n\n\n@dataclass"
     ),
     "an api that does not start": Breakage("app/cli/serve.py", "import typer", "import typo"),
-    "an api that does not get ready": Breakage("app/core/schema_gate.py", "if present == needed", "if not needed"),
+    "an api that does not get ready": Breakage(
+        "app/core/schema_gate.py", "if not standing.usable", "if standing.usable"
+    ),
     "a worker that does not start": Breakage("app/core/celery_app.py", "import structlog", "import typo"),
 }
 
