@@ -16,7 +16,7 @@ TEXT
 esac
 
 cd "$(dirname "$0")/.."
-. scripts/production.sh
+. scripts/lib/production.sh
 
 check_secrets
 check_engine

@@ -23,7 +23,7 @@ for argument in "$@"; do
 done
 
 cd "$(dirname "$0")/.."
-. scripts/production.sh
+. scripts/lib/production.sh
 
 check_engine
 lock

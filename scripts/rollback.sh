@@ -20,7 +20,7 @@ TEXT
 esac
 
 cd "$(dirname "$0")/.."
-. scripts/production.sh
+. scripts/lib/production.sh
 
 # To the containers that the last deployment replaced, as they were, the apis first; those of the present release end.
 switch_steps() {

@@ -31,7 +31,7 @@ for argument in "$@"; do
 done
 
 cd "$(dirname "$0")/.."
-. scripts/production.sh
+. scripts/lib/production.sh
 
 random_hex() { od -An -N32 -tx1 /dev/urandom | tr -d ' \n'; }
 

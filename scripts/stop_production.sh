@@ -13,7 +13,7 @@ case ${1-} in
 esac
 
 cd "$(dirname "$0")/.."
-. scripts/production.sh
+. scripts/lib/production.sh
 check_engine
 lock
 take_down

@@ -57,7 +57,7 @@ CHECKS = (
     Check("nginx -t", ("docker", "image", "inspect", _NGINX), ("nginx/nginx.conf",), _nginx),
     Check("hadolint", ("hadolint", "--version"), ("Dockerfile.prod",), lambda files: ["hadolint", *files]),
     Check(
-        "shellcheck", ("shellcheck", "--version"), ("scripts/*.sh", "run", ".ci/run"),
+        "shellcheck", ("shellcheck", "--version"), ("scripts/**/*.sh", "run", ".ci/run"),
         lambda files: ["shellcheck", "--external-sources", *files],
     ),
     Check(

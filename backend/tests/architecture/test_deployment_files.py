@@ -16,7 +16,7 @@ from tools.sbom import LOCK, components
 
 PRODUCTION = yaml.safe_load((ROOT / "docker-compose.prod.yml").read_text())
 SERVICES = PRODUCTION["services"]
-SCRIPT = (ROOT / "scripts" / "production.sh").read_text()
+SCRIPT = "".join(file.read_text() for file in (ROOT / "scripts" / "lib").iterdir())
 NGINX = (ROOT / "nginx" / "nginx.conf").read_text()
 DEFAULTS = Settings.model_fields
 
@@ -153,9 +153,7 @@ def test_a_deployment_replaces_every_process_of_the_application() -> None:
     assert sorted(rolled[1].split()) == sorted(["web", "celery_beat", *WORKERS])
 
 
-@pytest.mark.parametrize(
-    "script", [*sorted((ROOT / "scripts").glob("*_production.sh")), ROOT / "scripts" / "deploy.sh"]
-)
+@pytest.mark.parametrize("script", sorted((ROOT / "scripts").glob("*.sh")), ids=lambda script: script.name)
 def test_a_script_says_what_it_does(script: Path) -> None:
     said = subprocess.run([script, "--help"], capture_output=True, text=True, check=True)
     assert said.stdout.startswith(f"usage: scripts/{script.name}")

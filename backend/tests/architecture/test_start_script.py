@@ -41,7 +41,7 @@ def start(tree: Path, *arguments: str, **environment: str) -> subprocess.Complet
 def shell(tree: Path, script: str) -> subprocess.CompletedProcess[str]:
     """Runs it with the functions of `production.sh`."""
     return subprocess.run(
-        ["sh", "-euc", f". scripts/production.sh\n{script}"],
+        ["sh", "-euc", f". scripts/lib/production.sh\n{script}"],
         env={"PATH": f"{tree / 'bin'}:{os.environ['PATH']}"},
         cwd=tree,
         capture_output=True,
@@ -208,7 +208,7 @@ def test_a_line_of_the_env_file_means_what_it_means_to_compose(tree: Path, line:
 
 
 def test_a_reader_that_has_gone_does_not_keep_a_deployment_from_going_back(tree: Path) -> None:
-    script = ". scripts/production.sh\ngo_back() { touch went-back; }\ntrap 'say interrupted; go_back; exit 130' TERM\nkill -TERM $$"
+    script = ". scripts/lib/production.sh\ngo_back() { touch went-back; }\ntrap 'say interrupted; go_back; exit 130' TERM\nkill -TERM $$"
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(["sh", "-euc", script], cwd=tree, stderr=writing, check=False)
