@@ -50,6 +50,8 @@ CLIENT_CLOSED_REQUEST = 499
 """Logged and counted where the client left before an answer; nginx's word for it."""
 PROBES = frozenset({"/health", "/health/live", "/health/ready", "/health/startup"})
 """Asked by address, and at any time: neither the host nor the phase of the process matters."""
+_BY_ADDRESS = PROBES | {"/metrics", "/health/detailed"}
+"""Of each process by itself, which has no name."""
 _BEGUN_AT_ONCE = 16
 """So many requests begin before the loop looks at its sockets again: a crowd that arrives in one moment holds up no probe."""
 _ONCE = (b"host", b"authorization", b"content-type", b"content-length", b"content-encoding", b"x-request-id")
@@ -174,7 +176,8 @@ class HttpMiddleware:
             return fault
         if scope["path"] in PROBES:
             return None
-        if not (self._any_host or _host_name(headers.get(b"host", b"")) in self._hosts):
+        by_name = scope["path"] not in _BY_ADDRESS
+        if by_name and not (self._any_host or _host_name(headers.get(b"host", b"")) in self._hosts):
             return UnknownHost()
         if not self._lifecycle.started and not scope["path"].startswith("/health/"):
             return Unavailable("The service is starting", retry_after=2)

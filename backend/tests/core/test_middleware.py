@@ -95,6 +95,11 @@ async def test_an_unknown_host_is_refused_but_the_probes_answer_it(client: httpx
         assert (await client.get(probe, headers={"Host": "10.0.3.17:8000"})).status_code == 200
 
 
+async def test_who_watches_one_process_asks_it_by_its_address(client: httpx2.AsyncClient) -> None:
+    for path in ("/metrics", "/health/detailed"):
+        assert (await client.get(path, headers={"Host": "10.0.0.7:8000"})).status_code == 401, path
+
+
 async def test_two_hosts_or_two_tokens_are_refused(client: httpx2.AsyncClient) -> None:
     for name in ("Host", "Authorization", "Content-Type"):
         answer = await client.get("/openapi.json", headers=[(name, "testserver"), (name, "testserver")])

@@ -5,7 +5,19 @@ from importlib import import_module
 from tests.faults.trial import ROWS as _REGISTERED
 from tests.faults.trial import Row
 
-for _part in ("beat", "database", "enqueue", "lifecycle", "outage", "recovery", "redis", "start", "storm", "worker"):
+for _part in (
+    "beat",
+    "database",
+    "edge",
+    "enqueue",
+    "lifecycle",
+    "outage",
+    "recovery",
+    "redis",
+    "start",
+    "storm",
+    "worker",
+):
     import_module(f"tests.faults.{_part}_rows")
 
 
