@@ -73,14 +73,19 @@ def restore(
     name: Name = None,
     *,
     replace: Annotated[bool, typer.Option("--replace", help="Delete what is in the database now.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Change nothing, stop nothing: say whether it could begin (0), or why not (1)."),
+    ] = False,
 ) -> None:
     """Put a backup in place of the database, and its files where they were. Stop api, workers and beats first."""
 
     async def work(settings: Settings) -> None:
         from app.recovery import service
 
-        manifest = await service.restore(settings, name, _tell, replace=replace)
-        sys.stdout.write(f"{manifest.name} of {manifest.taken_at:%Y-%m-%d %H:%M} is back: now run taskapi migrate\n")
+        manifest = await service.restore(settings, name, _tell, replace=replace, check=check)
+        now = "can be put back" if check else "is back: now run taskapi migrate"
+        sys.stdout.write(f"{manifest.name} of {manifest.taken_at:%Y-%m-%d %H:%M} {now}\n")
 
     _do(work)
 

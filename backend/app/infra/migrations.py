@@ -35,7 +35,7 @@ LOCK_TIMEOUT_SECONDS = 3
 """How long a revision waits for a table: whoever comes behind it waits too, so it gives up early instead."""
 STATEMENT_TIMEOUT_SECONDS = 900
 RESTORING = "restoring"
-"""An empty schema of this name stands in a database while a backup is put into it."""
+"""An empty schema of this name stands in a database from when a backup's rows are in until its files are."""
 _POLL_SECONDS = 0.2
 _WAIT_SECONDS = 1.0
 _LOCK_NOT_AVAILABLE = "55P03"
@@ -100,16 +100,22 @@ def note_applied(context: MigrationContext, step: MigrationInfo) -> None:
 async def read(connection: AsyncConnection) -> tuple[str | None, str | None]:
     """The database's revision and the oldest that it serves; two None where nothing was migrated yet.
 
-    `RESTORING` in place of the revision where a restore has not ended.
+    `RESTORING` in place of the revision while a restore is under way, and where it has not ended.
     """
-    if await connection.scalar(text(f"SELECT to_regnamespace('{RESTORING}') IS NOT NULL")):
-        return RESTORING, None
     query = text("SELECT version_num, obj_description('alembic_version'::regclass) FROM alembic_version")
     try:
+        await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'"))
         row = (await connection.execute(query)).one_or_none()
-    except ProgrammingError:
+    except DBAPIError as error:
         await connection.rollback()
-        return None, None
+        if getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
+            return RESTORING, None  # until its rows are in, a restore holds what they replace
+        if not isinstance(error, ProgrammingError):
+            raise
+        row = None
+    # After the revision: what that has waited for may have been a restore.
+    if await connection.scalar(text(f"SELECT to_regnamespace('{RESTORING}') IS NOT NULL")):
+        return RESTORING, None
     return (row[0], row[1]) if row is not None else (None, None)
 
 

@@ -44,6 +44,12 @@ _OTHERS = """
     SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND application_name LIKE 'taskapi%' AND pid <> pg_backend_pid()
 """
+_DROP = """
+    SET LOCAL lock_timeout = '10s';
+    DROP SCHEMA public CASCADE;
+    CREATE SCHEMA public AUTHORIZATION pg_database_owner;
+    GRANT USAGE ON SCHEMA public TO public;
+"""
 _FILES = "SELECT storage_key, size, sha256 FROM stored_files ORDER BY storage_key"
 _LISTED = 'CREATE TEMPORARY TABLE listed (key text COLLATE "C" PRIMARY KEY, size bigint, sha256 text)'
 
@@ -185,25 +191,21 @@ async def _drop(url: str, name: str) -> None:
         await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
-async def empty(connection: Connection, *, replace: bool) -> None:
-    """Makes sure that nothing is there, or with `replace` takes away what is, for a restore. Raises BackupError.
+async def making_room(connection: Connection, *, replace: bool) -> str:
+    """The SQL that the transaction of a restore begins with: it deletes what is there. Raises BackupError without `replace`.
 
-    Until `finish`, no process of the service starts on the database.
+    From that transaction's end until `finish`, no process of the service starts on the database.
     """
-    if count := await connection.fetchval(_OTHERS):
-        raise BackupError(f"{count} connections of the service are open: stop its processes first")
     full = bool(await connection.fetch(_TABLES))
     if full and not replace:
         raise BackupError("The database is not empty: --replace deletes what is in it")
-    # Not in the schema that is restored: it is there from before the first row until after the last file.
-    await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {migrations.RESTORING}")
-    if not full:
-        return
-    await connection.execute("SET lock_timeout = '10s'")
-    await connection.execute("DROP SCHEMA public CASCADE")
-    await connection.execute(
-        "CREATE SCHEMA public AUTHORIZATION pg_database_owner; GRANT USAGE ON SCHEMA public TO public"
-    )
+    return (_DROP if full else "") + f"CREATE SCHEMA IF NOT EXISTS {migrations.RESTORING};"
+
+
+async def require_silence(connection: Connection) -> None:
+    """Raises BackupError while a process of the service is connected."""
+    if count := await connection.fetchval(_OTHERS):
+        raise BackupError(f"{count} connections of the service are open: stop its processes first")
 
 
 async def settle(connection: Connection) -> None:

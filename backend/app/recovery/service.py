@@ -66,6 +66,7 @@ async def create(settings: Settings, tell: Tell) -> Manifest:
         await repository.take_turn(connection)
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             facts = await repository.facts(connection)
+            programs.require(facts["server"])
             snapshot = await connection.fetchval("SELECT pg_export_snapshot()")
             async with aclosing(programs.dump(settings.direct_url, facts["server"], snapshot)) as dumped:
                 told = progress.along(dumped, None, "bytes of the database")
@@ -126,9 +127,11 @@ async def verify(settings: Settings, name: str | None, tell: Tell) -> tuple[Mani
     manifest = await vault.manifest(name)
     server_url = str(settings.backup_scratch_url or settings.direct_url)
     began = time.monotonic()
+    async with repository.connected(server_url) as connection:
+        server = _fitting_server(connection, manifest)
     await _check_contents(vault, manifest)
     async with repository.scratch(server_url) as url:
-        await _load(vault, manifest, url, progress)
+        await _load(vault, manifest, url, server, progress)
         bad = await _failing(partial(_is_whole, vault), vault, manifest, progress)
         seconds = round(time.monotonic() - began, 3)
         async with repository.connected(url) as connection:
@@ -146,12 +149,13 @@ async def verify(settings: Settings, name: str | None, tell: Tell) -> tuple[Mani
     return manifest, proof
 
 
-async def restore(settings: Settings, name: str | None, tell: Tell, *, replace: bool) -> Manifest:
+async def restore(settings: Settings, name: str | None, tell: Tell, *, replace: bool, check: bool = False) -> Manifest:
     """Puts a backup (the newest, without a name) in place of the present database, and its files where they were.
 
     All processes must be stopped, and none starts until all is back. Everybody signs in again, and jobs that had not
-    ended at its moment run again. Raises BackupError; what is there stays until the backup was read whole. Files that
-    are damaged in the backup stay away, and are named once all else is back.
+    ended at its moment run again. Raises BackupError; what is there stays until all rows of the backup are in. Files
+    that are damaged in the backup stay away, and are named once all else is back. With `check` nothing is changed, and
+    all that could refuse has been asked but for the processes, which may run.
     """
     vault, storage, progress = Vault(settings), Storage(settings), Progress(tell)
     manifest = await vault.manifest(name)
@@ -160,12 +164,18 @@ async def restore(settings: Settings, name: str | None, tell: Tell, *, replace: 
         raise BackupError(
             f"{manifest.name} was made by release {manifest.release}, which is newer: restore it with that"
         )
-    programs.find("pg_restore", manifest.server)
-    await _check_contents(vault, manifest)
     async with repository.connected(settings.direct_url) as connection:
         await repository.take_turn(connection)
-        await repository.empty(connection, replace=replace)
-        await _load(vault, manifest, settings.direct_url, progress)
+        server = _fitting_server(connection, manifest)
+        room = await repository.making_room(connection, replace=replace)
+        await _check_contents(vault, manifest)
+        if check:
+            return manifest
+        await repository.require_silence(connection)
+        try:
+            await _load(vault, manifest, settings.direct_url, server, progress, room)
+        except BackupError as error:
+            raise BackupError(f"{error} (the database is as it was)") from None
         await repository.settle(connection)
         bad = await _failing(partial(_put_back, vault, storage), vault, manifest, progress)
         await repository.finish(connection)
@@ -214,10 +224,19 @@ async def _check_contents(vault: Vault, manifest: Manifest) -> None:
             raise BackupError(f"{manifest.name}/{name} is damaged")
 
 
-async def _load(vault: Vault, manifest: Manifest, url: str, progress: Progress) -> None:
+def _fitting_server(connection: repository.Connection, manifest: Manifest) -> int:
+    """The major version of the server. Raises BackupError where the backup cannot be restored there from here."""
+    server = connection.get_server_version().major
+    if server < manifest.server:
+        raise BackupError(f"{manifest.name} is of PostgreSQL {manifest.server}: it cannot be restored into {server}")
+    programs.require(server)
+    return server
+
+
+async def _load(vault: Vault, manifest: Manifest, url: str, server: int, progress: Progress, first: str = "") -> None:
     chunks = vault.open(f"{manifest.name}/database.dump")
     told = progress.along(chunks, manifest.dump.size, "bytes of the database")
-    await programs.load(url, manifest.server, told)
+    await programs.load(url, server, told, first)
 
 
 async def _failing(

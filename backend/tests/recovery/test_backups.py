@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import shutil
+import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,6 +31,16 @@ from tests.recovery.conftest import FILES, rows_of
 
 def paths(folder: Path, pattern: str) -> list[Path]:
     return sorted(path for path in folder.glob(f"backups/{pattern}") if path.is_file())
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    assert settings.backup_key is not None
+    return {
+        "DATABASE_URL": str(settings.database_url).replace("+asyncpg", ""),
+        "STORAGE_DIR": settings.storage_dir,
+        "BACKUP_URL": str(settings.backup_url),
+        "BACKUP_KEY": settings.backup_key.get_secret_value(),
+    }
 
 
 async def untold(*_: object) -> None:
@@ -122,6 +134,88 @@ async def test_a_restore_spares_what_is_there_and_who_is_there(
     before = await rows_of(database_url)
     with pytest.raises(BackupError, match="not empty"):
         await service.restore(settings, None, untold, replace=False)
+    assert await rows_of(database_url) == before
+
+
+_TROUBLE = """
+    CREATE SCHEMA trouble;
+    CREATE FUNCTION trouble.meet() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN {} END $$;
+    CREATE EVENT TRIGGER trouble ON ddl_command_end WHEN TAG IN ('CREATE INDEX') EXECUTE FUNCTION trouble.meet();
+"""
+"""What happens when all rows are in, and the first index is made over them."""
+
+
+async def test_a_restore_that_fails_in_the_middle_leaves_everything_as_it_was(
+    settings: Settings, app: FastAPI, lived_in: list[str], database_url: str, execute: asyncpg.Connection
+) -> None:
+    await service.create(settings, untold)
+    await app.state.lifecycle.stop()
+    before = await rows_of(database_url)
+    await execute.execute(_TROUBLE.format("RAISE 'the disk is full';"))
+    with pytest.raises(BackupError, match=r"psql failed: .*the disk is full \(the database is as it was\)"):
+        await service.restore(settings, None, untold, replace=True)
+    assert await rows_of(database_url) == before
+    assert (await migrations.standing(str(settings.database_url))).state == "head"
+    await execute.execute("DROP SCHEMA trouble CASCADE")
+    await service.restore(settings, None, untold, replace=True)
+    before.pop("backups")
+    assert (await rows_of(database_url)).items() >= before.items()
+
+
+async def test_nobody_starts_beside_a_restore_and_one_that_is_killed_leaves_everything_as_it_was(
+    settings: Settings,
+    app: FastAPI,
+    lived_in: list[str],
+    database_url: str,
+    execute: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(migrations, "LOCK_TIMEOUT_SECONDS", 0.1)
+    await service.create(settings, untold)
+    await app.state.lifecycle.stop()
+    before = await rows_of(database_url)
+    await execute.execute(_TROUBLE.format("PERFORM pg_advisory_xact_lock(42);"))
+    await execute.execute("SELECT pg_advisory_lock(42)")
+    async with running(["app.cli", "backup", "restore", "--replace"], environment_of(settings)) as process:
+        await _until(execute, "EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)")
+        assert (await migrations.standing(str(settings.database_url))).state == "restoring"
+        process.send(signal.SIGKILL)
+        await execute.execute("SELECT pg_advisory_unlock(42)")
+    await _until(execute, "NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'taskapi-backup')")
+    assert await rows_of(database_url) == before
+    assert (await migrations.standing(str(settings.database_url))).state == "head"
+    await service.restore(settings, None, untold, replace=True)
+
+
+async def _until(connection: asyncpg.Connection, condition: str) -> None:
+    async with asyncio.timeout(20):
+        while not await connection.fetchval(f"SELECT {condition}"):
+            await asyncio.sleep(0.05)
+
+
+async def test_what_would_refuse_a_restore_is_told_while_everything_runs(
+    settings: Settings, lived_in: list[str], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await service.create(settings, untold)
+    before = await rows_of(database_url)
+    assert (await service.restore(settings, None, untold, replace=True, check=True)).name == made.name
+    with pytest.raises(BackupError, match="not empty"):
+        await service.restore(settings, None, untold, replace=False, check=True)
+    for name, change, refused in (
+        ("of-tomorrow", {"schema_revision": "ffff"}, "which is newer"),
+        ("of-20", {"server": 20}, r"of PostgreSQL 20: it cannot be restored into \d+"),
+    ):
+        await Vault(settings).write(name, made.model_copy(update={"name": name, **change}))
+        with pytest.raises(BackupError, match=refused):
+            await service.restore(settings, name, untold, replace=True, check=True)
+    monkeypatch.setattr(service.programs, "_folders", list)
+    for refusing in (
+        service.restore(settings, made.name, untold, replace=True, check=True),
+        service.verify(settings, made.name, untold),
+        service.create(settings, untold),
+    ):
+        with pytest.raises(BackupError, match=r"pg_dump \d+ is needed \(there is none\)"):
+            await refusing
     assert await rows_of(database_url) == before
 
 
@@ -364,13 +458,37 @@ async def test_only_one_makes_or_deletes_backups_at_a_time(
 
 
 async def test_a_client_that_is_missing_or_too_old_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(
-        BackupError, match=r"pg_dump 99 or newer is needed \(.*\d+ in /.*\): install postgresql-client-99"
-    ):
+    with pytest.raises(BackupError, match=r"pg_dump 99 is needed \(.*\d+ in /.*\): install postgresql-client-99"):
         service.programs.find("pg_dump", 99)
     monkeypatch.setattr(service.programs, "_folders", list)
     with pytest.raises(BackupError, match="there is none"):
         service.programs.find("pg_dump", 18)
+
+
+@pytest.mark.parametrize(
+    ("server", "there", "found"),
+    [
+        (15, [18], None),  # it would set transaction_timeout, which 15 and 16 do not know
+        (15, [18, 16], 16),
+        (16, [15, 17], None),
+        (17, [18], 18),
+        (18, [19, 18, 17], 18),
+    ],
+)
+def test_a_client_fits_the_server_or_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: int, there: list[int], found: int | None
+) -> None:
+    for version in there:
+        program = tmp_path / str(version) / "pg_restore"
+        program.parent.mkdir()
+        program.write_text(f"#!/bin/sh\necho 'pg_restore (PostgreSQL) {version}.1'\n")
+        program.chmod(0o755)
+    monkeypatch.setattr(service.programs, "_folders", lambda: [tmp_path / str(version) for version in there])
+    if found:
+        assert service.programs.find("pg_restore", server).parent.name == str(found)
+    else:
+        with pytest.raises(BackupError, match=f"pg_restore {server} is needed"):
+            service.programs.find("pg_restore", server)
 
 
 async def test_without_a_place_nothing_is_done(settings: Settings) -> None:
@@ -387,20 +505,9 @@ async def test_a_bucket_does_as_well_as_a_folder(settings: Settings, lived_in: l
     assert {key.split("/")[2] for key in bucket.objects} == {second.name, second.pool}
 
 
-async def test_the_command_makes_lists_and_proves_and_ends_in_order(
-    settings: Settings, lived_in: list[str], database_url: str
-) -> None:
-    key = settings.backup_key
-    assert key is not None
-    environment = {
-        "DATABASE_URL": database_url,
-        "STORAGE_DIR": settings.storage_dir,
-        "BACKUP_URL": str(settings.backup_url),
-        "BACKUP_KEY": key.get_secret_value(),
-    }
-
+async def test_the_command_makes_lists_and_proves_and_ends_in_order(settings: Settings, lived_in: list[str]) -> None:
     async def said(*arguments: str, code: int = 0) -> list[str]:
-        async with running(["app.cli", "backup", *arguments], environment) as process:
+        async with running(["app.cli", "backup", *arguments], environment_of(settings)) as process:
             assert await process.exit_code() == code, process.lines
             return process.lines
 
@@ -409,5 +516,7 @@ async def test_the_command_makes_lists_and_proves_and_ends_in_order(
     (line,) = await said("list")
     assert line.startswith(name)
     assert "3 files" in line
+    assert f"{name} of " in (await said("restore", "--check", "--replace"))[-1]
+    assert "not empty" in (await said("restore", "--check", code=1))[-1]
     assert "connections of the service are open" in (await said("restore", "--replace", code=1))[-1]
     assert "There is no backup nothing" in (await said("verify", "nothing", code=1))[-1]
