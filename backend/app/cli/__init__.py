@@ -67,7 +67,10 @@ def worker(
 def beat(
     *,
     check: Annotated[
-        bool, typer.Option("--check", help="Run nothing: exit 1 when no beat handles the slots. For container probes.")
+        bool,
+        typer.Option(
+            "--check", help="Run nothing: exit 1 when the beats of this host are stuck. For container probes."
+        ),
     ] = False,
     prove: Annotated[
         bool, typer.Option("--prove", help="Run nothing: exit 1 unless a slot is handled within a minute.")

@@ -46,7 +46,7 @@ def check_worker() -> None:
 
 
 def check_beat() -> None:
-    """Exits 1 when a slot was due a minute ago and no beat has handled it."""
+    """Exits 1 when no beat of this host has looked for slots for a minute."""
     from app.health.stuck import beat_fault
 
     _check("beat", beat_fault)

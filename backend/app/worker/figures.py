@@ -39,7 +39,10 @@ class JobFigures:
             name: Gauge(name, about, ("queue",), registry=registry) for name, (_, about) in _BY_QUEUE.items()
         }
         self._lag = Gauge(
-            "taskapi_schedule_lag_seconds", "How late the slot is that is due first.", (), registry=registry
+            "taskapi_schedule_lag_seconds",
+            "How late the slot is that is due first, of those that came due since a beat last handled one.",
+            (),
+            registry=registry,
         )
 
     async def read(self, fetch: Fetch) -> None:

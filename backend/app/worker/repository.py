@@ -285,9 +285,12 @@ QUEUES = _statement("""
     ) AS live USING (queue) LEFT JOIN paused_queues USING (queue) ORDER BY place
 """)
 
+# A slot that was due before the last one that was handled waits for no beat: its rule, or its kind, is one that no beat
+# of this release can handle, and their log names it.
 SCHEDULE_LAG = _statement("""
     SELECT greatest(0, CAST(extract(epoch FROM now() - min(next_slot)) AS float8)) AS seconds
     FROM schedules WHERE paused_at IS NULL
+        AND next_slot > coalesce((SELECT max(created_at) FROM schedule_runs), '-infinity')
 """)
 
 PAUSED = _statement("SELECT queue FROM paused_queues")

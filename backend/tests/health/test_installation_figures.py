@@ -6,8 +6,10 @@ import math
 
 from prometheus_client import CollectorRegistry
 from pydantic import PostgresDsn
+from sqlalchemy import text
 
 from app.health.figures import Figures
+from app.infra.database import Database
 from app.infra.settings import Settings
 from app.worker.line import Line
 
@@ -33,4 +35,33 @@ async def test_a_database_that_does_not_answer_leaves_no_old_figures(settings: S
     await figures.refresh()
     assert all(math.isnan(registry.get_sample_value(name)) for name in WITHOUT_LABELS)
     assert registry.get_sample_value("taskapi_jobs_waiting", {"queue": "default"}) is None
+    figures.close()
+
+
+async def test_the_lag_of_schedules_is_that_of_slots_which_wait_for_a_beat(
+    settings: Settings, database: Database
+) -> None:
+    registry = CollectorRegistry()
+    figures = Figures(settings, registry)
+
+    async def lag(change: str) -> float:
+        async with database.transaction() as session:
+            await session.execute(text(change))
+        figures._read = -math.inf
+        await figures.refresh()
+        return registry.get_sample_value("taskapi_schedule_lag_seconds") or 0.0
+
+    await lag(
+        "INSERT INTO schedules (id, name, kind, args, interval_seconds, next_slot, built_in) VALUES"
+        " (gen_random_uuid(), 'probe', 'health.probe', '{}', 15, now() + interval '15 s', true),"
+        " (gen_random_uuid(), 'lost', 'of.tomorrow', '{}', 15, now() - interval '1 hour', true)"
+    )
+    handled = (
+        "INSERT INTO schedule_runs (schedule_id, slot, outcome, created_at)"
+        " SELECT id, now(), 'enqueued', now() - interval '{}' FROM schedules WHERE name = 'probe'"
+    )
+    assert await lag(handled.format("5 s")) == 0
+    await lag("DELETE FROM schedule_runs")
+    await lag("UPDATE schedules SET next_slot = now() - interval '90 s' WHERE name = 'probe'")
+    assert 90 <= await lag(handled.format("105 s")) < 3600
     figures.close()
