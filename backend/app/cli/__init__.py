@@ -165,7 +165,11 @@ def profile(
 def doctor(
     *,
     before_start: Annotated[
-        bool, typer.Option("--before-start", help="Leave out what needs running workers and beats.")
+        bool,
+        typer.Option(
+            "--before-start",
+            help="Leave out what needs running workers and beats; faults of mail and backups are warnings.",
+        ),
     ] = False,
     certificate: Annotated[
         Path | None, typer.Option(help="The certificate that nginx serves (PEM): readable, and not near its end?")

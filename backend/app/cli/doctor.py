@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from app.cli.examinations import Finding, Installation
     from app.infra.settings import Settings
 
+_NOT_NEEDED = {"mail", "backups"}
+"""What a release starts and serves without, so that a fault there is no reason against a deployment, nor a way back."""
 _MARKS = {"ok": "ok", "warning": "warn", "fault": "FAULT", "skipped": "-"}
 
 
@@ -48,10 +50,17 @@ async def _examine(settings: Settings, installation: Installation, *, before_sta
         examinations.redis(settings),
         examinations.storage(settings),
         examinations.mail(settings),
+        examinations.backups(settings),
         examinations.certificate(installation),
         *([] if before_start else [examinations.work(settings)]),
     ]
-    return [finding for part in parts async for finding in part]
+    findings = [finding for part in parts async for finding in part]
+    return [_before_start(finding) for finding in findings] if before_start else findings
+
+
+def _before_start(finding: Finding) -> Finding:
+    late = finding.level == "fault" and finding.part in _NOT_NEEDED
+    return replace(finding, level="warning") if late else finding
 
 
 def _lines(finding: Finding) -> str:

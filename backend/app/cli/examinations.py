@@ -25,12 +25,18 @@ from app.infra.statements import Statement
 from app.infra.storage import Storage
 from app.kit.clock import utc_now
 from app.kit.errors import AppError
+from app.recovery import programs
+from app.recovery.errors import BackupError
+from app.recovery.state import backup_state
+from app.recovery.vault import Vault
 from app.worker.figures import queue_figures
 from app.worker.line import Line
 from app.worker.presence import processes
 from app.worker.proof import last_proof
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from pydantic import PostgresDsn
 
     from app.infra.settings import Settings
@@ -41,6 +47,8 @@ WORRYING_SKEW, WRONG_SKEW = 1.0, 30.0
 """Seconds between two clocks: beyond the second, fresh access tokens are refused."""
 LONG_WAIT = 300.0
 EXPIRES_SOON = timedelta(days=14)
+BACKUP_MAX_AGE = timedelta(hours=26)
+"""One is made each night, and may take its time: the limit of the alert BackupTooOld."""
 _API_BESIDE_POOLS = 2  # health, figures
 _POOL_PROCESS = 6  # claims, heartbeat, a pool of two and another
 _WORKER_BESIDE = 1  # its reconciler
@@ -253,6 +261,50 @@ async def mail(settings: Settings) -> Findings:
         yield Finding("mail", "fault", f"{where}: {error or 'no answer'}", todo)
     else:
         yield Finding("mail", "ok", f"{where} takes us")
+
+
+async def backups(settings: Settings) -> Findings:
+    """How old the newest is; and where the place and the programs for them are to be, whether they are."""
+    line = Line(settings, "doctor")
+    try:
+        taken_at = (await backup_state(line.fetch)).taken_at
+        major = (await line.fetch(_SERVER, {}))[0]["major"]
+    except Exception as error:  # noqa: BLE001  the examination of the database says more
+        yield Finding("backups", "skipped", f"how old the newest is, is not known ({type(error).__name__})")
+        return
+    finally:
+        line.close()
+    yield _judge_backups(settings, taken_at)
+    if settings.backup_url is None:
+        return
+    if os.environ.get("PROCESS_ROLE") in {"api", "beat"}:  # need not have the folder, nor the way out
+        yield Finding("backups", "skipped", "BACKUP_URL is examined where a worker runs")
+        return
+    try:
+        Vault(settings).probe()
+        programs.require(major)
+    except BackupError as error:
+        found, _, todo = str(error).rpartition(": ")
+        yield Finding("backups", "fault", found, f"{todo}, or build the image with --build-arg POSTGRES={major}")
+    except Exception as error:  # noqa: BLE001  every one of them is a finding
+        found = f"{settings.backup_url} cannot be written ({type(error).__name__})"
+        yield Finding("backups", "fault", found, f"let user {os.getuid()} write there, or correct BACKUP_URL")
+    else:
+        yield Finding("backups", "ok", f"{settings.backup_url} can be written")
+
+
+def _judge_backups(settings: Settings, taken_at: datetime | None) -> Finding:
+    if taken_at is None and settings.backup_url is None:
+        level: Literal["ok", "warning"] = "warning" if settings.environment == "production" else "ok"
+        todo = "set BACKUP_URL: docs/operations/recovery.md" if level == "warning" else None
+        return Finding("backups", level, "none is known, and BACKUP_URL is not set", todo)
+    if taken_at is None:
+        return Finding("backups", "warning", "none is known", "make one: taskapi backup create")
+    age = utc_now() - taken_at
+    found = f"the newest is {age / timedelta(hours=1):.0f} h old"
+    if age <= BACKUP_MAX_AGE:
+        return Finding("backups", "ok", found)
+    return Finding("backups", "warning", found, "see docs/operations/runbooks/backups.md")
 
 
 async def certificate(installation: Installation) -> Findings:

@@ -54,7 +54,9 @@ def _figure(read: Callable[[], Mapping[str, int]], name: str) -> float:
 class BackupFigures:
     """Gauges in `registry`."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, *, configured: bool) -> None:
+        where = Gauge("taskapi_backup_configured", "1 where this process is told of a BACKUP_URL.", registry=registry)
+        where.set(configured)
         self._taken = Gauge(
             "taskapi_backup_timestamp_seconds", "When the newest backup was taken; 0: never.", registry=registry
         )
@@ -112,7 +114,7 @@ class Metrics:
         self._breakers = Gauge(
             "taskapi_breaker_open", "1 while a part is left alone because it failed.", ("part",), registry=self.registry
         )
-        self.backups = BackupFigures(self.registry)
+        self.backups = BackupFigures(self.registry, configured=settings.backup_url is not None)
         # What labels() costs for each request, paid once for each combination.
         self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 

@@ -36,6 +36,14 @@ def open_store(url: AnyUrl) -> ObjectStore:
     return from_url(str(url), client_options=_CLIENT, retry_config=_RETRY)
 
 
+def probe(store: ObjectStore, path: str) -> None:
+    """Writes a small file and deletes it, for a process that ends soon: it blocks, and no thread of the library is left
+    with the event loop's objects, which ends a process that is about to end by a signal instead.
+    """
+    obstore.put(store, path, b"probe")
+    obstore.delete(store, path)
+
+
 class Counted:
     """Chunks on their way through, counted and hashed."""
 

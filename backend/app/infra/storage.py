@@ -14,7 +14,7 @@ import structlog
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore
 
-from app.infra.objects import CHUNK, Counted, open_store, put
+from app.infra.objects import CHUNK, Counted, open_store, probe, put
 from app.kit.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -68,12 +68,8 @@ class Storage:
             self._store = open_store(settings.storage_url)
 
     def probe(self) -> None:
-        """Writes a small file and deletes it, for a process that ends soon: it blocks, and no thread of the library is
-        left with the event loop's objects, which ends a process that is about to end by a signal instead.
-        """
-        key = f"{SHELVES[0]}/{secrets.token_hex(15)}"
-        obstore.put(self._store, key, b"probe")
-        obstore.delete(self._store, key)
+        """Writes a small file and deletes it, as `objects.probe` does."""
+        probe(self._store, f"{SHELVES[0]}/{secrets.token_hex(15)}")
 
     async def put(self, chunks: AsyncIterator[bytes], key: str | None = None) -> Stored:
         """Stores the bytes under a new key, or under the one that they had. What `chunks` raises leaves nothing behind."""

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import obstore
 from pydantic import BaseModel
 
-from app.infra.objects import CHUNK, Counted, open_store, put
+from app.infra.objects import CHUNK, Counted, open_store, probe, put
 from app.recovery import sealing
 from app.recovery.errors import BackupError
 
@@ -94,6 +95,10 @@ class Vault:
         self._store = open_store(settings.backup_url)
         self._key = settings.backup_key.get_secret_value().encode() if settings.backup_key else None
         self.pool = f"files-{sealing.fingerprint(self._key)}" if self._key else "files-plain"
+
+    def probe(self) -> None:
+        """Writes a small file beside the backups and deletes it, as `objects.probe` does."""
+        probe(self._store, f"probe-{secrets.token_hex(8)}")
 
     async def put(self, path: str, chunks: AsyncIterator[bytes]) -> Content:
         counted = Counted(chunks)

@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import AnyUrl
 from pydantic_core import MultiHostUrl
 from sqlalchemy import text
 
-from app.cli.examinations import _judge_clock
+from app.cli import examinations
 from app.infra.database import Database
 from app.infra.redis import Redis
 from app.infra.settings import Settings
+from app.recovery import programs
 from tests.processes import running
 from tests.servers import certificate, smtp_server
 
@@ -192,9 +194,48 @@ async def test_a_certificate_near_its_end_is_told_in_time_and_so_are_pools_too_l
     assert "raise max_connections to" in faults(parts)["database"][1]
 
 
+async def test_what_a_release_starts_without_is_no_reason_against_its_start(here: dict[str, str]) -> None:
+    trouble = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": "1", "BACKUP_URL": "file:///proc/backups"}
+    code, parts = await doctor({**here, **trouble}, "--before-start")
+    assert code == 0
+    assert [one["level"] for one in parts["mail"]] == ["warning"]
+    assert [one["level"] for one in parts["backups"]] == ["warning", "warning"]
+
+
+async def test_backups_that_are_not_made_or_cannot_be_are_told(
+    settings: Settings, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, nowhere = AnyUrl(f"file://{tmp_path}/backups"), AnyUrl("file:///proc/backups")
+
+    async def found(url: AnyUrl | None, environment: str = "development") -> list[tuple[str, str]]:
+        changed = settings.model_copy(update={"backup_url": url, "environment": environment})
+        return [(one.level, one.found) async for one in examinations.backups(changed)]
+
+    assert await found(None) == [("ok", "none is known, and BACKUP_URL is not set")]
+    assert await found(None, "production") == [("warning", "none is known, and BACKUP_URL is not set")]
+    assert await found(there) == [("warning", "none is known"), ("ok", f"{there} can be written")]
+    assert list((tmp_path / "backups").iterdir()) == []
+    async with database.transaction() as session:
+        made = "INSERT INTO backups (name, taken_at, size) VALUES ('a', now() - interval '30 h', 1)"
+        await session.execute(text(made))
+    assert await found(there) == [("warning", "the newest is 30 h old"), ("ok", f"{there} can be written")]
+    async with database.transaction() as session:
+        await session.execute(text("UPDATE backups SET taken_at = now() - interval '5 h'"))
+    assert await found(None, "production") == [("ok", "the newest is 5 h old")]
+    (_, (level, said)) = await found(nowhere)
+    assert (level, said.split(" (")[0]) == ("fault", f"{nowhere} cannot be written")
+    monkeypatch.setenv("PROCESS_ROLE", "api")
+    assert (await found(nowhere))[1] == ("skipped", "BACKUP_URL is examined where a worker runs")
+    monkeypatch.setenv("PROCESS_ROLE", "worker")
+    monkeypatch.setattr(programs, "_folders", list)
+    (_, (level, said)) = await found(there)
+    assert level == "fault"
+    assert "is needed (there is none)" in said
+
+
 @pytest.mark.parametrize(("skew", "level"), [(0.4, "ok"), (-5.0, "warning"), (31.0, "fault"), (-31.0, "fault")])
 def test_clocks_that_differ_are_told(skew: float, level: str) -> None:
-    assert _judge_clock(skew).level == level
+    assert examinations._judge_clock(skew).level == level
 
 
 async def test_a_malformed_setting_is_named_without_its_value() -> None:

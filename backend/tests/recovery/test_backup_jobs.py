@@ -36,6 +36,7 @@ async def test_a_job_makes_a_backup_and_another_proves_it_where_operators_look(
     figures = metrics.render().decode()
     assert f"taskapi_backup_restore_seconds {row['restore_seconds']}" in figures
     assert "taskapi_backup_verified_timestamp_seconds 0.0" not in figures
+    assert "taskapi_backup_configured 1.0" in figures
 
 
 async def test_backups_are_scheduled_where_there_is_a_place_for_them(settings: Settings, execute) -> None:
