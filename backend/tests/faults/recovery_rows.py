@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ from tests.faults.world import World
 
 ARCHIVE_SECONDS = 2
 """`archive_timeout` of the drill; what a lost disk may cost."""
+_GUIDE = Path(__file__).parents[3] / "docs" / "operations" / "recovery.md"
 _TASKS, _FILES, _FILE_BYTES = 20_000, 200, 100_000
 
 _FILL = """
@@ -95,6 +97,13 @@ async def _timed(trial: Trial, world: World, what: str, command: str) -> None:
     trial.measure(what).append(time.monotonic() - began)
 
 
+def archive_command(folder: str) -> str:
+    """The one that operators are told to use."""
+    told = re.search(r"^archive_command = '(.+)'$", _GUIDE.read_text(), re.MULTILINE)
+    assert told is not None
+    return told[1].replace("/archive/", f"{folder}/")
+
+
 class ArchivingServer(PostgresServer):
     """Keeps its log in `archive`, beside its data; only what is there survives the loss of the data."""
 
@@ -102,7 +111,7 @@ class ArchivingServer(PostgresServer):
         super().prepare()
         settings = {
             "archive_mode": "on",
-            "archive_command": "test ! -f ../archive/%f && cp %p ../archive/%f",
+            "archive_command": archive_command("../archive"),
             "archive_timeout": str(ARCHIVE_SECONDS),
             "restore_command": "cp ../archive/%f %p",
             "hot_standby": "off",  # ready means: everything is put back
