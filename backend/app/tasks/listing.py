@@ -58,14 +58,24 @@ def _ranked(name: str, words: Sequence[str]) -> Key:
     return Key(name, rank, rank, Integer())
 
 
-_q = {name: bindparam(name, type_=Text) for name in ("q", "q_prefixes")}
+def _prefixes(words: Any) -> Any:
+    """`half a` as `half:* & a:*`: every ASCII character that is no letter or digit separates, so that no text is syntax."""
+    parted = func.regexp_replace(words, literal_column(r"'[\s!-/:-@[-`{-~]+'"), literal_column("' & '"), _EVERYWHERE)
+    prefixes = func.regexp_replace(parted, literal_column("'[^ &]+'"), literal_column(r"'\&:*'"), _EVERYWHERE)
+    return func.btrim(prefixes, literal_column("' &'"))
+
+
+_EVERYWHERE: ColumnElement[Any] = literal_column("'g'")
+_q = bindparam("q", type_=Text)
+# Without accents first: that turns some letters into quotes and operators (\u02bb, \u02d0).
+_PLAIN = func.public.unaccent(_q)
 _TSQUERY = type_coerce(
-    func.to_tsquery(literal_column("'simple'"), func.public.unaccent(_q["q_prefixes"])).op("||")(
-        func.plainto_tsquery(literal_column("'english'"), func.public.unaccent(_q["q"]))
+    func.to_tsquery(literal_column("'simple'"), _prefixes(_PLAIN)).op("||")(
+        func.plainto_tsquery(literal_column("'english'"), _PLAIN)
     ),
     TSQUERY,
 )
-_SIMILARITY = func.public.word_similarity(_q["q"], _t.c.title)
+_SIMILARITY = func.public.word_similarity(_q, _t.c.title)
 # Comments and misspelt titles match with a small rank of their own; float8 survives the way through a cursor.
 _RANK = cast(func.ts_rank(_t.c.search, _TSQUERY) + _SIMILARITY * literal_column("0.1"), Float(53))
 
@@ -143,7 +153,7 @@ def _open_and_late() -> ColumnElement[bool]:
 def _searched() -> ColumnElement[bool]:
     titles = select(_t.c.id).where(_t.c.search.op("@@")(_TSQUERY)).correlate(None)
     comments = select(Comment.task_id).where(Comment.search.op("@@")(_TSQUERY))
-    misspelt = select(_t.c.id).where(_q["q"].op("OPERATOR(public.<%)")(_t.c.title)).correlate(None)
+    misspelt = select(_t.c.id).where(_q.op("OPERATOR(public.<%)")(_t.c.title)).correlate(None)
     return _t.c.id.in_(union(titles, comments, misspelt))
 
 

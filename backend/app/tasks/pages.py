@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -25,14 +24,6 @@ if TYPE_CHECKING:
     from app.infra.work import Work
     from app.kit.pagination import CursorCodec
     from app.tasks.schemas import TaskQuery
-
-_WORD = re.compile(r"\w+")
-
-
-def _search(q: str) -> dict[str, Any]:
-    words = _WORD.findall(q)
-    # Words without operators: nothing of what was typed is read as tsquery syntax.
-    return {"q": q, "q_prefixes": " & ".join(f"{word}:*" for word in words)}
 
 
 def _label_values(names: Sequence[str]) -> dict[str, Any]:
@@ -94,7 +85,7 @@ def _other_filters(query: TaskQuery, me: UUID) -> tuple[set[str], dict[str, Any]
         active.add("overdue" if query.overdue else "not_overdue")
     if query.q is not None and query.q.strip():
         active.add("q")
-        values |= _search(query.q)
+        values["q"] = query.q
     return active, values
 
 
