@@ -46,7 +46,7 @@ class Replay(Exception):
     """A request with a key, and once `begin` found one, the answer stored for it."""
 
     key: str
-    fingerprint: bytes
+    fingerprint: bytes = b""
     caller_id: UUID | None = None
     session: AsyncSession | None = None
     response: Response | None = None
@@ -58,19 +58,24 @@ class Replay(Exception):
         return self.response
 
 
-async def read(request: Request) -> Replay | None:
-    """The request's key with the fingerprint of what it asks. Raises InvalidIdempotencyKey."""
+def read(request: Request) -> Replay | None:
+    """The request's key. Raises InvalidIdempotencyKey."""
     keys = request.headers.getlist("idempotency-key")
     if not keys:
         return None
     if len(keys) > 1 or not KEY.fullmatch(keys[0]):
         raise InvalidIdempotencyKey
+    return Replay(keys[0])
+
+
+async def fingerprint(request: Request) -> bytes:
+    """Of what the request asks; reads its body."""
     digest = hashlib.sha256(f"{request.method}\n{request.url.path}\n{request.url.query}\n".encode())
     if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         await _digest_form(digest, request)
     else:
         digest.update(await request.body())
-    return Replay(keys[0], digest.digest())
+    return digest.digest()
 
 
 async def _digest_form(digest: Any, request: Request) -> None:

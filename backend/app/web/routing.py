@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 from collections import Counter
 from copy import copy
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.routing import Match
 
 from app.infra.work import Work
-from app.kit.errors import FieldProblem, InvalidInput, Unavailable
+from app.kit.errors import AppError, FieldProblem, InvalidInput, Unavailable
 from app.web import idempotency, parts
 from app.web.body import parse_json
 from app.web.query import SentQuery
@@ -24,10 +24,19 @@ if TYPE_CHECKING:
     from fastapi.dependencies.models import Dependant
     from starlette.datastructures import FormData
     from starlette.responses import Response
-    from starlette.types import Scope
+    from starlette.types import Message, Receive, Scope
 
+BODY_SECONDS = 30.0
+"""How long a body may take to arrive; without limit where an endpoint has no deadline."""
 _WITH_BODY = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 Endpoint = TypeVar("Endpoint", bound="Callable[..., Any]")
+
+
+class RequestTimeout(AppError):
+    code, status, title = "request_timeout", 408, "The request did not arrive in time"
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Connection": "close"})  # what else may come is not the next request
 
 
 def no_deadline(endpoint: Endpoint) -> Endpoint:
@@ -89,7 +98,7 @@ class Route(APIRoute):
         replayable = writes and not getattr(self.endpoint, "__never_replayed__", False)
 
         async def run(request: Request) -> Response:
-            replay = await idempotency.read(request) if replayable else None
+            replay = idempotency.read(request) if replayable else None
             if replay is None:
                 return await handle(request)
             request.scope["taskapi.idempotency"] = replay
@@ -101,11 +110,12 @@ class Route(APIRoute):
             return response
 
         async def checked(request: Request) -> Response:
+            deadline = asyncio.timeout(request.app.state.settings.database_deadline if bounded else None)
             if request.method in _WITH_BODY:
-                request = _StrictRequest(request.scope, request.receive)
+                receive = _outside(deadline, request.receive) if bounded else request.receive
+                request = _StrictRequest(request.scope, receive)
             if request.scope["query_string"]:
                 _refuse_unknown(request, single, repeatable)
-            deadline = asyncio.timeout(request.app.state.settings.database_deadline if bounded else None)
             work = request.scope["taskapi.work"] = Work(request.app.state.database)
             try:
                 async with deadline:
@@ -136,6 +146,25 @@ class Route(APIRoute):
             return await handle(request)
 
         return run
+
+
+def _outside(deadline: asyncio.Timeout, receive: Receive) -> Receive:
+    """Waits for the client, who has `BODY_SECONDS` for all of the body, with the database's deadline standing still."""
+    loop = asyncio.get_running_loop()
+    all_by = loop.time() + BODY_SECONDS
+
+    async def wait() -> Message:
+        left = cast("float", deadline.when()) - loop.time()
+        deadline.reschedule(None)
+        try:
+            async with asyncio.timeout_at(all_by):
+                return await receive()
+        except TimeoutError:
+            raise RequestTimeout from None
+        finally:
+            deadline.reschedule(loop.time() + left)
+
+    return wait
 
 
 async def _undo(work: Work, until: float | None) -> None:

@@ -10,7 +10,7 @@ from app.infra.settings import Settings
 from app.infra.storage import Storage
 from app.infra.work import Work
 from app.kit.pagination import CursorCodec
-from app.web.idempotency import Replay, begin
+from app.web.idempotency import Replay, begin, fingerprint
 
 
 async def get_database(request: Request) -> Database:
@@ -34,6 +34,8 @@ async def get_work(request: Request) -> Work:
     work = cast("Work", request.scope["taskapi.work"])
     replay: Replay | None = request.scope.get("taskapi.idempotency")
     if replay is not None:
+        # The caller is known by now, and no connection waits for the body.
+        replay.fingerprint = await fingerprint(request)
         await begin(await work.transaction(), replay, request.state.caller_id)
     return work
 

@@ -211,7 +211,7 @@ def test_nginx_waits_longer_than_the_api_does_for_the_database() -> None:
 def test_nginx_answers_with_the_codes_of_the_api() -> None:
     from tools.reference import all_errors
 
-    of_the_edge = {"tls_required", "request_timeout"}
+    of_the_edge = {"tls_required"}
     block = re.search(r"map \$status \$problem_code \{(.*?)\}", NGINX, re.DOTALL)
     assert block is not None
     codes = set(re.findall(r"\w+ (\w+);", block[1]))

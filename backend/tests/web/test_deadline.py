@@ -11,6 +11,7 @@ from fastapi import APIRouter
 from pydantic import PostgresDsn
 from sqlalchemy import event, text
 
+from app.web import routing
 from app.web.routing import Route, no_deadline
 from app.web.session import SessionDep
 from tests.proxy import proxy_to
@@ -91,6 +92,35 @@ async def test_a_commit_without_an_answer_is_given_up(app, api, proxy):
 
     assert (await api.post("/labels", json={"name": "work"})).status_code == 201
     assert app.state.database.pool_figures()["session_pool_checked_out"] == 0
+
+
+@pytest.mark.parametrize("more", [{}, {"Idempotency-Key": "k"}], ids=["plain", "with a key"])
+async def test_a_slow_clients_time_is_not_the_databases(app, api, database, more):
+    async def slow():
+        yield b'{"name": '
+        async with database.session() as other:
+            await other.execute(text("SELECT pg_sleep(0.7)"))
+        yield b'"home"}'
+
+    json = {"Content-Type": "application/json"}
+    with short_deadline(app):
+        answer = await api.post("/labels", content=slow(), headers={**json, **more})
+
+    assert answer.status_code == 201, answer.text
+
+
+async def test_a_body_that_never_comes_is_not_waited_for_forever(app, api, monkeypatch):
+    monkeypatch.setattr(routing, "BODY_SECONDS", 0.05)
+
+    async def never():
+        yield b"{"
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(HANGING):
+        answer = await api.post("/labels", content=never(), headers={"Content-Type": "application/json"})
+
+    assert (answer.status_code, answer.json()["code"]) == (408, "request_timeout")
+    assert answer.headers["connection"] == "close"
 
 
 async def test_work_that_is_known_to_take_longer_has_no_deadline(app, api):

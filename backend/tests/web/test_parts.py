@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from typing import Annotated
+from uuid import UUID
 
+import pytest
 from fastapi import APIRouter, Depends, Header, Request, Response
 
 from app.kit.errors import PermissionDenied
@@ -73,6 +75,16 @@ async def test_a_dependency_with_parameters_leaves_all_to_fastapi(app, client):
     assert answer.json() == ["Ada", "de"]
 
 
-async def test_the_body_of_a_stranger_is_not_looked_at(client):
-    answer = await client.post("/tasks", content=b"{", headers={"Content-Type": "application/json"})
-    assert answer.status_code == 401
+@pytest.mark.parametrize("path", ["/tasks", "/tasks/import", f"/tasks/{UUID(int=1)}/attachments"])
+@pytest.mark.parametrize("more", [{}, {"Idempotency-Key": "a-key"}], ids=["plain", "with a key"])
+async def test_the_body_of_a_stranger_is_not_looked_at(client, path, more):
+    asked = []
+
+    async def body():
+        asked.append("for a part")
+        yield b"{"
+
+    form = {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = await client.post(path, content=body(), headers={**form, **more})
+
+    assert (answer.status_code, asked) == (401, [])
