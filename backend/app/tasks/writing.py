@@ -65,7 +65,9 @@ def _change_of(
         *_actor(),
     )
     if where is not None:
-        source = source.where(where).order_by(written.c.number)
+        source = source.where(where)
+    if "number" in written.c:
+        source = source.order_by(written.c.number)
     names = ["workspace_id", "resource", "resource_id", "task_id", "version", "action", "before", "after", *_ACTOR]
     return insert(_changes).from_select(names, source)
 
@@ -183,6 +185,7 @@ VERSIONS = bindparam("versions", type_=ARRAY(Integer))
 def update_statement(names: tuple[str, ...], action: str) -> Statement:
     """Sets these columns of one task and records what they were; no row where it is not there or not of `versions`.
 
+    A task that has all of these values already keeps its version, and nothing is recorded, as in `changes.editing`.
     `more_before` and `more_after` add what a caller wrote beside the row (label ids, assignee ids) to the record.
     """
     old = (
@@ -198,18 +201,23 @@ def update_statement(names: tuple[str, ...], action: str) -> Statement:
         moment = func.coalesce(old.c.completed_at, func.clock_timestamp())
         new["completed_at"] = case((new["status"] == literal_column("'done'"), moment), else_=null())
         touched.append("completed_at")
+    more = [type_coerce(bindparam(name, type_=JSONB), JSONB) for name in ("more_before", "more_after")]
+    changed = or_(more[0] != literal_column("'{}'::jsonb"), *(old.c[name].is_distinct_from(new[name]) for name in new))
     written = (
         update(TASKS)
         .where(TASKS.c.id == old.c.id, or_(VERSIONS.is_(None), old.c.version == any_(VERSIONS)))
-        .values(**new, version=old.c.version + 1, updated_at=func.clock_timestamp())
+        .values(
+            **new,
+            version=old.c.version + func.cast(changed, Integer),
+            updated_at=case((changed, func.clock_timestamp()), else_=old.c.updated_at),
+        )
         .returning(*TASKS.c[COLUMNS])
         .cte("written")
     )
-    both = select(written.c.id.label("task_id"), _json_of(old, touched).label("was")).where(old.c.id == written.c.id)
-    before = both.cte("before")
-    more = [type_coerce(bindparam(name, type_=JSONB), JSONB) for name in ("more_before", "more_after")]
-    source_before = select(before.c.was.op("||")(more[0])).scalar_subquery()
-    change = _change_of(written, action, source_before, _json_of(written, touched).op("||")(more[1])).cte("change")
+    before = select(_json_of(old, touched).op("||")(more[0])).scalar_subquery()
+    after = _json_of(written, touched).op("||")(more[1])
+    is_new = written.c.version > select(old.c.version).scalar_subquery()
+    change = _change_of(written, action, before, after, is_new).cte("change")
     return Statement(select(*shown(written)).add_cte(change))
 
 

@@ -161,6 +161,26 @@ async def test_an_empty_patch_changes_nothing(api, make):
     assert (await api.patch(f"/tasks/{task['id']}", json={})).json() == task
 
 
+async def test_a_patch_with_what_a_task_has_already_changes_nothing(api, make, ada):
+    await api.post("/labels", json={"name": "home"})
+    everything = {
+        "title": "Paint", "description": None, "status": "done", "priority": "high", "due_at": "2030-01-01T00:00:00Z",
+        "recurrence": {"rrule": "FREQ=WEEKLY", "time_zone": "UTC"}, "position": 1.5, "estimate_minutes": 5,
+        "labels": ["home"], "assignee_ids": [str(ada.user_id)],
+    }  # fmt: skip
+    task = await make(**everything)
+    path = f"/tasks/{task['id']}"
+
+    same = await api.patch(path, json=everything, headers={"If-Match": '"1"'})
+    part = await api.patch(path, json={"priority": "high"})
+    other = await api.patch(path, json={**everything, "labels": []})
+
+    assert (same.status_code, same.json(), part.json()) == (200, task, task)
+    assert (other.json()["version"], other.json()["label_ids"]) == (2, [])
+    history = (await api.get(f"{path}/history")).json()["items"]
+    assert [item["version"] for item in history] == [2, 1]
+
+
 async def test_labels_and_assignees_are_replaced_as_sets(api, make, ada):
     red, blue = [(await api.post("/labels", json={"name": name})).json()["id"] for name in ("red", "blue")]
     task = await make(label_ids=[red], assignee_ids=[str(ada.user_id)])
