@@ -144,13 +144,19 @@ async def delete_project(session: AsyncSession, actor: Actor, project: Project) 
 
 
 async def restore_project(session: AsyncSession, scope: Scope, actor: Actor, project_id: UUID) -> Project:
-    """The project with the tasks that went to the trash with it; one that is not deleted stays as it is."""
+    """The project with the tasks that went to the trash with it; one that is not deleted stays as it is.
+
+    A task whose parent is in the trash still becomes a task of its own.
+    """
     project = await lock_project(session, scope, project_id, also_deleted=True)
     if project.deleted_at is None:
         return project
     with_it = (Task.project_id == project.id) & (Task.deleted_at == project.deleted_at)
     back = {"deleted_at": None}
     await edit_tasks(session, actor, with_it, back, "restored")
+    parents = select(Task.id).where(Task.deleted_at.is_not(None))
+    stranded = (Task.project_id == project.id) & Task.deleted_at.is_(None) & Task.parent_id.in_(parents)
+    await edit_tasks(session, actor, stranded, {"parent_id": None}, "updated")
     return await edit(session, actor, project, back, "restored")
 
 

@@ -13,7 +13,7 @@ from app.kit.schema import rfc3339
 from app.models import Label, Project, User
 from app.models.task import PRIORITIES, STATUSES
 from app.tasks.listing import Shape, count_statement, page_statement, parse_sort
-from app.tasks.schemas import EXPANDABLE
+from app.tasks.schemas import EXPANDABLE, TrashQuery
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,16 +100,17 @@ def _workspaces(query: TaskQuery, scope: Scope) -> tuple[set[str], dict[str, Any
 def _binding(query: TaskQuery, scope: Scope) -> str:
     # A cursor continues this very query of this very caller; how large a page is, or what it shows, may change.
     words = query.model_dump_json(exclude={"cursor", "limit", "count", "expand"}, exclude_defaults=True)
-    return f"{scope.personal}{words}"
+    return f"{type(query).__name__}{scope.personal}{words}"
 
 
-async def page(
-    work: Work, scope: Scope, me: UUID, query: TaskQuery, cursors: CursorCodec, *, trashed: bool = False
-) -> dict[str, Any]:
-    """Raises InvalidInput for an unknown sort key, a foreign cursor or an unknown word in `expand`."""
+async def page(work: Work, scope: Scope, me: UUID, query: TaskQuery, cursors: CursorCodec) -> dict[str, Any]:
+    """Of the trash for a TrashQuery.
+
+    Raises InvalidInput for an unknown sort key, a foreign cursor or an unknown word in `expand`.
+    """
     filters, values = _filters(query, scope, me)
     sort = parse_sort(query.sort, searching="q" in filters)
-    shape = Shape(sort, frozenset(filters), "any" if trashed else query.archived, trashed, query.cursor is not None)
+    shape = Shape(sort, frozenset(filters), query.archived, isinstance(query, TrashQuery), query.cursor is not None)
     if query.cursor is not None:
         keys = cursors.decode(_binding(query, scope), query.cursor, len(sort))
         values |= {f"after_{name}": key for (name, _), key in zip(sort, keys, strict=True)}

@@ -226,7 +226,11 @@ async def lock_tree(session: AsyncSession, workspace_id: UUID) -> None:
     await session.execute(select(func.pg_advisory_xact_lock(key)))
 
 
-async def purge(session: AsyncSession, task_id: UUID) -> None:
-    """Removes a trashed task for good; what hangs on it goes with it, subtasks become tasks of their own."""
+async def purge(session: AsyncSession, task_id: UUID) -> bool:
+    """Removes a trashed task for good; what hangs on it goes with it, subtasks become tasks of their own.
+
+    False where it is not in the trash any more.
+    """
     await session.execute(update(Task).where(Task.parent_id == task_id).values(parent_id=None))
-    await session.execute(delete(Task).where(Task.id == task_id))
+    gone = delete(Task).where(Task.id == task_id, Task.deleted_at.is_not(None))
+    return await session.scalar(gone.returning(Task.id)) is not None

@@ -25,6 +25,7 @@ from app.tasks.schemas import (
     TaskPage,
     TaskQuery,
     TaskUpdate,
+    TrashQuery,
 )
 from app.tasks.service import Writer
 from app.web.preconditions import IfMatch, IfNoneMatch, etag, not_modified, versions
@@ -100,9 +101,14 @@ async def update_task(
 
 
 @router.get("/trash", response_model=TaskPage, summary="List deleted tasks")
-async def list_trash(caller: CurrentCaller, query: Filters, work: WorkDep, cursors: CursorsDep) -> Response:
+async def list_trash(
+    caller: CurrentCaller,
+    query: Annotated[TrashQuery, Depends(SentQuery(TrashQuery))],
+    work: WorkDep,
+    cursors: CursorsDep,
+) -> Response:
     """Deleted tasks stay here until they are restored or purged; filters and pages are those of `GET /tasks`."""
-    return json_answer(TASK_PAGE, await pages.page(work, caller.scope, caller.user_id, query, cursors, trashed=True))
+    return json_answer(TASK_PAGE, await pages.page(work, caller.scope, caller.user_id, query, cursors))
 
 
 @router.delete("/trash/{task_id:uuid}", status_code=204, summary="Purge a deleted task")

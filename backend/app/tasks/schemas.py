@@ -292,3 +292,9 @@ class TaskQuery(BaseModel):
     cursor: Annotated[str, Text(2000)] | None = None
     count: Flag = Field(False, description="Adds `total_count`.")
     expand: Expand | None = None
+
+
+class TrashQuery(TaskQuery):
+    """The filters of `GET /tasks/trash`: those of `GET /tasks`, archived tasks among them."""
+
+    archived: Literal["false", "true", "any"] = "any"

@@ -284,4 +284,5 @@ async def purge(work: Work, writer: Writer, task_id: UUID) -> None:
     """Removes a trashed task for good."""
     task = await trashed(work, writer.scope, task_id)
     writer.scope.require(task["workspace_id"])
-    await repository.purge(await work.transaction(), task_id)
+    if not await repository.purge(await work.transaction(), task_id):
+        raise NotFound

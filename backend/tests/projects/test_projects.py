@@ -229,6 +229,20 @@ async def test_subtasks_in_other_projects_stay_without_their_parent(api, make, p
     assert (left["parent_id"], left["deleted_at"], left["version"]) == (None, None, 2)
 
 
+async def test_a_task_whose_parent_is_still_in_the_trash_comes_back_with_its_project_as_one_of_its_own(
+    api, make, project
+):
+    parent = await make("/tasks", title="elsewhere")
+    child = await make("/tasks", title="here", project_id=project["id"], parent_id=parent["id"])
+    await api.delete(f"/projects/{project['id']}")
+    await api.delete(f"/tasks/{parent['id']}")
+
+    await api.post(f"/projects/{project['id']}/restore")
+
+    restored = (await api.get(f"/tasks/{child['id']}")).json()
+    assert (restored["deleted_at"], restored["parent_id"]) == (None, None)
+
+
 async def test_a_restored_project_has_the_tasks_that_went_with_it_and_no_others(api, make, project):
     before = await make("/tasks", title="Deleted before", project_id=project["id"])
     with_it = await make("/tasks", title="Deleted with it", project_id=project["id"])

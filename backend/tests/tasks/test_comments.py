@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import select
+
+from app.models import Task
 
 
 @pytest.fixture
@@ -54,9 +57,25 @@ async def test_a_foreign_or_deleted_task_takes_no_comments_and_shows_none(api, p
         await client.delete(comment, headers=bob.headers),
     ]
     await api.delete(path.removesuffix("/comments"))
-    gone = [await api.get(path), await api.post(path, json={"body": "x"})]
+    gone = [
+        await api.get(path),
+        await api.post(path, json={"body": "x"}),
+        await api.get(comment),
+        await api.patch(comment, json={"body": "x"}),
+        await api.delete(comment),
+    ]
 
     assert {answer.status_code for answer in foreign + gone} == {404}
+    await api.post(path.removesuffix("/comments") + "/restore")
+    assert (await api.get(comment)).json()["body"] == "mine"
+
+
+async def test_comments_are_listed_while_their_task_is_being_changed(app, api, path):
+    async with app.state.database.session() as other:
+        await other.execute(select(Task).with_for_update())
+        answer = await api.get(path)
+
+    assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("body", ["", "   ", "a\x00b", "x" * 65_537])

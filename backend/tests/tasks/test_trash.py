@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
+from sqlalchemy import text
+
+from tests.locks import until_one_waits_for_a_lock
+
 
 async def test_delete_hides_a_task_until_it_is_restored(api, make):
     task = await make()
@@ -56,3 +62,39 @@ async def test_purging_removes_a_trashed_task_for_good_and_never_a_live_one(api,
     assert (live.status_code, purged.status_code) == (404, 204)
     assert (await api.get("/tasks/trash")).json()["items"] == []
     assert (await api.post(f"/tasks/{task['id']}/restore")).status_code == 404
+
+
+async def test_a_task_that_is_restored_at_this_moment_is_not_purged(app, api, make):
+    task = await make()
+    await api.delete(f"/tasks/{task['id']}")
+    async with app.state.database.session() as other:
+        await other.execute(text("UPDATE tasks SET deleted_at = NULL"))
+        purging = asyncio.create_task(api.delete(f"/tasks/trash/{task['id']}"))
+        await until_one_waits_for_a_lock(app.state.database)
+        await other.commit()
+
+    assert (await purging).status_code == 404
+    assert (await api.get(f"/tasks/{task['id']}")).status_code == 200
+
+
+async def test_the_trash_lists_archived_tasks_too_unless_asked_otherwise(api, make):
+    task, archived = await make(title="deleted"), await make(title="archived, then deleted")
+    await api.post(f"/tasks/{archived['id']}/archive")
+    for one in (task, archived):
+        await api.delete(f"/tasks/{one['id']}")
+
+    async def titles(**params):
+        return {item["title"] for item in (await api.get("/tasks/trash", params=params)).json()["items"]}
+
+    assert await titles() == await titles(archived="any") == {task["title"], archived["title"]}
+    assert await titles(archived="true") == {archived["title"]}
+    assert await titles(archived="false") == {task["title"]}
+
+
+async def test_a_cursor_of_the_list_does_not_serve_the_trash(api, make):
+    for one in [await make() for _ in range(4)][:2]:
+        await api.delete(f"/tasks/{one['id']}")
+    cursor = (await api.get("/tasks", params={"limit": 1})).json()["next_cursor"]
+
+    assert (await api.get("/tasks", params={"cursor": cursor})).status_code == 200
+    assert (await api.get("/tasks/trash", params={"cursor": cursor})).status_code == 422

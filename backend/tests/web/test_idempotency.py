@@ -8,12 +8,13 @@ from typing import Annotated
 
 import pytest
 from fastapi import APIRouter, Form
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from app.identity.dependencies import CurrentCaller
 from app.models import IdempotencyKey, Job, Label
 from app.web.routing import Route, never_replayed
 from app.web.session import SessionDep
+from tests.locks import until_one_waits_for_a_lock
 
 KEY = {"Idempotency-Key": "the-key"}
 
@@ -88,17 +89,6 @@ async def test_while_the_first_still_runs_its_repeat_is_told_so_at_once(app, api
     assert (twin.status_code, twin.json()["code"]) == (409, "request_in_progress")
     assert (done.status_code, is_replayed(done)) == (200, False)
     assert (late.json(), is_replayed(late)) == (done.json(), True)
-
-
-async def until_one_waits_for_a_lock(database):
-    """Returns when a connection to the database waits for a lock."""
-    waiting = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
-    found = 0
-    while not found:
-        async with database.session() as session:  # within one transaction the view stands still
-            found = await session.scalar(waiting)
 
 
 async def test_twins_sent_at_once_take_effect_once(app, api):

@@ -1,4 +1,4 @@
-"""All SQL of comments."""
+"""All SQL of comments. Those of a task in the trash are not seen."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
-_c = Comment.__table__.c
+_c, _t = Comment.__table__.c, Task.__table__.c
 _SHOWN = [column for column in _c if column.name not in {"search", "workspace_id"}]
 _MINE = (
     _c.workspace_id == any_(bindparam("workspace_ids", type_=ARRAY(Uuid()))),
     _c.task_id == bindparam("of_task", type_=Uuid()),
+    _t.deleted_at.is_(None),
 )
+_SEEN = select(*_SHOWN).join(Task, _t.id == _c.task_id).where(*_MINE)
 
-COMMENT = Statement(select(*_SHOWN).where(*_MINE, _c.id == bindparam("comment_id", type_=Uuid())))
+COMMENT = Statement(_SEEN.where(_c.id == bindparam("comment_id", type_=Uuid())))
 COMMENTS = Listing(
     "comments",
-    select(*_SHOWN).where(*_MINE),
+    _SEEN,
     [Key(one, _c[one], _c[one], _c[one].type) for one in ("created_at", "updated_at", "id")],
     "created_at",
 )
@@ -44,7 +46,10 @@ async def workspace_of(session: AsyncSession, workspace_ids: Sequence[UUID], tas
 async def lock_comment(
     session: AsyncSession, workspace_ids: Sequence[UUID], task_id: UUID, comment_id: UUID
 ) -> Comment | None:
-    query = select(Comment).where(
-        Comment.id == comment_id, Comment.task_id == task_id, Comment.workspace_id.in_(workspace_ids)
+    query = (
+        select(Comment)
+        .join(Task, Task.id == Comment.task_id)
+        .where(Comment.id == comment_id, Comment.task_id == task_id, Task.deleted_at.is_(None))
+        .where(Comment.workspace_id.in_(workspace_ids))
     )
-    return (await session.scalars(query.with_for_update())).one_or_none()
+    return (await session.scalars(query.with_for_update(of=Comment))).one_or_none()

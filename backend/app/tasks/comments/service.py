@@ -8,6 +8,7 @@ from app.changes.editing import edit, record_created, remove
 from app.kit.errors import NotFound, PermissionDenied
 from app.kit.ids import new_id
 from app.models import Comment
+from app.tasks import service as tasks
 from app.tasks.comments import repository
 
 if TYPE_CHECKING:
@@ -30,8 +31,7 @@ async def page(
     work: Work, cursors: CursorCodec, scope: Scope, me: UUID, task_id: UUID, query: CommentQuery
 ) -> dict[str, Any]:
     """The comments of a live task; raises NotFound for any other."""
-    if await repository.workspace_of(await work.transaction(), scope.workspace_ids, task_id) is None:
-        raise NotFound
+    await tasks.get(work, scope, task_id)
     filters = {"workspace_ids": scope.workspace_ids, "of_task": task_id}
     return await repository.COMMENTS.page(work, cursors, query, filters, me)
 
