@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from app.kit.errors import AppError
+from app.kit.errors import AppError, PreconditionRequired
 from app.kit.ids import new_id
 from app.tasks import repository, service, writing
 from app.tasks.errors import BulkRejected
@@ -70,16 +70,18 @@ def _link(task: NewTask, name: str, value: UUID) -> dict[str, UUID]:
     return {"task_id": task.id, "workspace_id": task.workspace_id, name: value}
 
 
-async def write(work: Work, writer: Writer, entries: Bulk) -> dict[str, Any]:
+async def write(work: Work, writer: Writer, entries: Bulk, *, versions_required: bool) -> dict[str, Any]:
     """Creates, then updates, then deletes, in one transaction.
+
+    With `versions_required` an update without `version` is refused, and a delete, which cannot name one.
 
     Atomic: the first error ends it, its pointers naming the entry. Otherwise each entry is a savepoint of its own and
     has its own result.
     """
     steps: dict[str, tuple[Sequence[Any], Callable[[Any], Awaitable[Any]]]] = {
         "create": (entries.create, lambda task: service.create(work, writer, task.model_dump())),
-        "update": (entries.update, lambda patch: _update(work, writer, patch)),
-        "delete": (entries.delete, lambda task_id: _delete(work, writer, task_id)),
+        "update": (entries.update, lambda patch: _update(work, writer, patch, required=versions_required)),
+        "delete": (entries.delete, lambda task_id: _delete(work, writer, task_id, required=versions_required)),
     }
     session = await work.transaction()
     run = _all_or_nothing if entries.atomic else _each
@@ -87,12 +89,16 @@ async def write(work: Work, writer: Writer, entries: Bulk) -> dict[str, Any]:
     return {"created": results["create"], "updated": results["update"], "deleted": results["delete"]}
 
 
-async def _update(work: Work, writer: Writer, patch: BulkUpdate) -> Any:
+async def _update(work: Work, writer: Writer, patch: BulkUpdate, *, required: bool) -> Any:
+    if required and patch.version is None:
+        raise PreconditionRequired("Give the `version` that you read")
     fields = patch.model_dump(exclude={"id", "version"})
     return await service.update(work, writer, patch.id, fields, None if patch.version is None else [patch.version])
 
 
-async def _delete(work: Work, writer: Writer, task_id: UUID) -> UUID:
+async def _delete(work: Work, writer: Writer, task_id: UUID, *, required: bool) -> UUID:
+    if required:
+        raise PreconditionRequired("Delete tasks one by one, with the ETag that you read as If-Match")
     await service.delete(await work.transaction(), writer, task_id, None)
     return task_id
 

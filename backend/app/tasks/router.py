@@ -119,12 +119,14 @@ async def purge_task(caller: CurrentCaller, task_id: UUID, work: WorkDep) -> Non
 
 @router.post("/bulk", response_model=BulkOut, summary="Create, update and delete many tasks")
 @no_deadline
-async def write_many(caller: CurrentCaller, entries: Bulk, work: WorkDep) -> Response:
+async def write_many(caller: CurrentCaller, entries: Bulk, work: WorkDep, settings: SettingsDep) -> Response:
     """At most 500 entries. `atomic` (the default): the first error is a 422 naming the entry; nothing is written.
 
-    With `atomic=false` each entry has its own result, in the order sent.
+    With `atomic=false` each entry has its own result, in the order sent. Where `If-Match` is compulsory, so is the
+    `version` of an update, and tasks are deleted one by one.
     """
-    return json_answer(BULK, await bulk.write(work, writer_of(caller), entries))
+    required = settings.require_if_match
+    return json_answer(BULK, await bulk.write(work, writer_of(caller), entries, versions_required=required))
 
 
 @router.delete("/{task_id:uuid}", status_code=204, summary="Delete a task")

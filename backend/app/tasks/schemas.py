@@ -79,7 +79,9 @@ class TaskCreate(_OneWayToNameLabels):
     description: Description | None = None
     status: Status = "todo"
     priority: Priority = "none"
-    project_id: Id | None = Field(None, description="Without one the task lands in your inbox.")
+    project_id: Id | None = Field(
+        None, description="Without one the task lands in its parent's project, or in your inbox."
+    )
     section_id: Id | None = None
     parent_id: Id | None = None
     label_ids: Ids = Field([])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
     from uuid import UUID
 
+    from sqlalchemy import RowMapping
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from app.changes.recorder import Actor
@@ -50,12 +51,15 @@ async def get(work: Work, scope: Scope, task_id: UUID) -> Mapping[str, Any]:
 
 
 async def create(work: Work, writer: Writer, fields: Fields) -> Mapping[str, Any]:
-    """A task of all its writable `fields`, in one statement; only a parent's depth is looked up before.
+    """A task of all its writable `fields`, in one statement; only its parent is looked up before.
+
+    Without a project it goes to its parent's, or to the inbox.
 
     Raises InvalidReference for what does not exist or may not be seen.
     """
     if fields["parent_id"] is not None:
-        await _check_depth(await work.transaction(), fields["parent_id"], writer.workspace_ids)
+        parent, _ = await _parent(await work.transaction(), fields["parent_id"], writer.workspace_ids)
+        fields = {**fields, "project_id": fields["project_id"] or parent["project_id"]}
     values = {
         **fields,
         "id": new_id(),
@@ -116,16 +120,17 @@ def _all_there(pointer: str, wanted: Sequence[Any], found: Container[Any]) -> No
         raise InvalidReference(*missing[:20])
 
 
-async def _check_depth(
+async def _parent(
     session: AsyncSession, parent_id: UUID, workspace_ids: Sequence[UUID], below: int = 0
-) -> list[UUID]:
+) -> tuple[RowMapping, list[UUID]]:
+    """The task that shall have another subtask, with `below` levels under it, and the ids from it upwards."""
     parent = await repository.lock(session, parent_id, workspace_ids)
     line = await repository.ancestors(session, parent_id, parent["workspace_id"]) if parent else []
-    if not line:
+    if parent is None or not line:
         raise InvalidReference("/parent_id")
     if len(line) + below >= MAX_DEPTH:
         raise TooDeep("/parent_id", MAX_DEPTH)
-    return line
+    return parent, line
 
 
 async def update(
@@ -166,7 +171,7 @@ async def _place(session: AsyncSession, fields: Fields, current: Fields) -> dict
     if fields.get("parent_id") is not None:
         await repository.lock_tree(session, current["workspace_id"])
         below = await repository.height(session, current["id"])
-        line = await _check_depth(session, fields["parent_id"], [current["workspace_id"]], below + 1)
+        _, line = await _parent(session, fields["parent_id"], [current["workspace_id"]], below + 1)
         if current["id"] in line:
             raise TaskCycle("/parent_id")
     return moved

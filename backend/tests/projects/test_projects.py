@@ -221,7 +221,8 @@ async def test_the_tasks_of_a_deleted_project_have_it_in_their_history(api, make
 
 async def test_subtasks_in_other_projects_stay_without_their_parent(api, make, project):
     parent = await make("/tasks", title="Renovate", project_id=project["id"])
-    child = await make("/tasks", title="Buy tiles", parent_id=parent["id"])
+    errands = await make("/projects", name="Errands")
+    child = await make("/tasks", title="Buy tiles", project_id=errands["id"], parent_id=parent["id"])
 
     await api.delete(f"/projects/{project['id']}")
 

@@ -61,6 +61,24 @@ async def test_a_bulk_that_is_not_atomic_gives_each_entry_its_own_result(api, ma
     assert {item["title"] for item in (await api.get("/tasks")).json()["items"]} == {"good", "good too"}
 
 
+async def test_where_if_match_is_compulsory_a_bulk_says_of_which_version_it_speaks(app, api, make):
+    task = await make()
+    app.state.settings.require_if_match = True
+    unread = {"id": task["id"], "title": "x"}
+    bodies = [{"update": [unread]}, {"delete": [task["id"]]}]
+
+    refused = [await api.post("/tasks/bulk", json=body) for body in bodies]
+    alone = await api.post("/tasks/bulk", json={"atomic": False, **bodies[0], **bodies[1]})
+    unchanged = await api.get(f"/tasks/{task['id']}")
+    read = await api.post("/tasks/bulk", json={"create": [{"title": "new"}], "update": [{**unread, "version": 1}]})
+
+    assert [answer.json()["errors"][0]["pointer"] for answer in refused] == ["/update/0", "/delete/0"]
+    assert [answer.json()["errors"][0]["code"] for answer in refused] == ["precondition_required"] * 2
+    assert [alone.json()[name][0]["status"] for name in ("updated", "deleted")] == [428, 428]
+    assert unchanged.json() == task
+    assert (read.status_code, read.json()["updated"][0]["title"]) == (200, "x")
+
+
 async def test_more_than_500_entries_are_refused_as_a_whole(api):
     answer = await api.post("/tasks/bulk", json={"create": [{"title": "t"}] * 300, "delete": [str(uuid4())] * 201})
 

@@ -7,6 +7,8 @@ from uuid import uuid4
 
 import pytest
 
+from app.models import WorkspaceMember
+
 NOBODY = "0190c6a4-0000-7000-8000-000000000000"
 NOWHERE = f"/tasks/{NOBODY}"
 
@@ -267,6 +269,21 @@ async def test_an_archived_task_is_listed_on_request_only(api, make):
     assert [await listed(value) for value in ("false", "true", "any")] == [[], [task["id"]], [task["id"]]]
     assert (await api.post(f"/tasks/{task['id']}/unarchive")).json()["archived_at"] is None
     assert await listed("false") == [task["id"]]
+
+
+async def test_a_subtask_goes_to_its_parents_project_unless_told_otherwise(app, api, make, ada, client, bob):
+    project = (await api.post("/projects", json={"name": "House"})).json()
+    other = (await api.post("/projects", json={"name": "Garden"})).json()
+    parent = await make(project_id=project["id"])
+    async with app.state.database.transaction() as session:
+        session.add(WorkspaceMember(workspace_id=ada.workspace_id, user_id=bob.user_id, role="member"))
+
+    mine = await make(parent_id=parent["id"])
+    elsewhere = await make(parent_id=parent["id"], project_id=other["id"])
+    shared = await client.post("/tasks", json={"title": "Bob's", "parent_id": parent["id"]}, headers=bob.headers)
+
+    assert (mine["project_id"], elsewhere["project_id"]) == (project["id"], other["id"])
+    assert (shared.status_code, shared.json()["project_id"]) == (201, project["id"]), shared.text
 
 
 async def test_a_task_cannot_become_its_own_descendant(api, make):
