@@ -55,8 +55,14 @@ REFUSED = 3
 """The exit code of a process that will not start as it is configured, or cannot."""
 _MULTIPART_SLACK = 65_536
 """What a form adds to the file in it: boundaries, part headers, the other fields."""
-_EXPOSED = ["ETag", "Location", "X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy", "Idempotency-Replayed"]
-_ACCEPTED = ["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "X-Request-ID"]
+_EXPOSED = [
+    "ETag", "Location", "X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy", "Idempotency-Replayed",
+    "Content-Disposition", "Content-Range",
+]  # fmt: skip
+_ACCEPTED = [
+    "Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "X-Request-ID", "Range", "If-Range",
+    "Last-Event-ID",
+]  # fmt: skip
 _METHODS = ("GET", "POST", "PATCH", "DELETE")
 _ROOMS = (
     tasks, comments, attachments, projects, labels, jobs, auth, transfer, schedules, reports, mailings, usage, admin,
