@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from redis.exceptions import ResponseError
+
 from app.infra import log_level
 from app.infra.redis import RedisUnavailable
 from app.kit.lifecycle import BackgroundLoop
@@ -29,6 +31,6 @@ class LevelWatch(BackgroundLoop):
             try:
                 # Unlike GET it takes what is no string for nothing.
                 self._level.heed((await self._redis.execute("MGET", self._key))[0])
-            except RedisUnavailable:
+            except (RedisUnavailable, ResponseError):
                 self._level.nothing_heard()
             await asyncio.sleep(log_level.LOOK_SECONDS)

@@ -8,8 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+import structlog
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+
+log = structlog.get_logger()
 
 
 class CheckFailed(Exception):
@@ -61,6 +65,11 @@ class BackgroundLoop(ABC):
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self.run())
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            log.error("background_loop_ended", loop=self.name, exc_info=task.exception())
 
     async def stop(self) -> None:
         task, self._task = self._task, None

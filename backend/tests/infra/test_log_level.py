@@ -126,6 +126,23 @@ async def test_what_is_no_string_in_redis_counts_as_none(settings: Settings) -> 
     await redis.stop()
 
 
+async def test_a_redis_that_refuses_to_tell_is_asked_again(
+    settings: Settings, own_redis: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_level, "LOOK_SECONDS", 0.01)
+    redis = Redis(settings.model_copy(update={"redis_url": own_redis}))
+    await redis.execute("ACL", "SETUSER", "default", "-mget")
+    watch = LevelWatch(settings, redis)
+    await watch.start()
+    assert watch._task is not None
+    refused = 0
+    while refused < 2 and not watch._task.done():
+        refused = (await redis.execute("INFO", "errorstats")).get("errorstat_NOPERM", {}).get("count", 0)
+    assert not watch._task.done()
+    await watch.stop()
+    await redis.stop()
+
+
 def test_redis_forgets_it_in_time(settings: Settings) -> None:
     given = environment(settings)
     assert command(given) == (0, "INFO, as LOG_LEVEL says")
