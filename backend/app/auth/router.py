@@ -27,10 +27,11 @@ from app.identity.parts import Identity
 from app.identity.sessions import SignIn
 from app.kit.errors import NotFound
 from app.models import User
-from app.web.preconditions import IfMatch, IfNoneMatch, etag, not_modified, require_match
+from app.web.preconditions import IfMatch, IfNoneMatch, etag, require_match
 from app.web.problems import Problem
 from app.web.query import SentQuery
 from app.web.rate_limits import LimitedByAddress, Quota
+from app.web.responses import unless_known
 from app.web.routing import Route, never_replayed
 from app.web.session import CursorsDep, DatabaseDep, SessionDep, SettingsDep, WorkDep
 
@@ -179,12 +180,7 @@ async def read_me(
     caller: CurrentCaller, session: SessionDep, response: Response, if_none_match: IfNoneMatch = None
 ) -> Any:
     """Who you are."""
-    user = await repository.user(session, caller.user_id)
-    tag = {"ETag": etag(user.version)}
-    if not_modified(if_none_match, user.version):
-        return Response(status_code=304, headers=tag)
-    response.headers.update(tag)
-    return user
+    return unless_known(response, await repository.user(session, caller.user_id), if_none_match)
 
 
 @router.patch("/me", response_model=UserOut, summary="Change your profile")

@@ -82,9 +82,6 @@ GET_TRASHED = Statement(
         TASKS.c.id == bindparam("task_id"), within(TASKS.c.workspace_id), TASKS.c.deleted_at.is_not(None)
     )
 )
-GET_MANY = Statement(
-    select(*shown(TASKS)).where(TASKS.c.id == any_(bindparam("task_ids", type_=IDS)), within(TASKS.c.workspace_id))
-)
 
 
 # --- subtrees: trash and restore -------------------------------------------------------------------------------------

@@ -28,10 +28,11 @@ def tagged(response: Response, row: Any, *, location: str | None = None) -> Any:
     return row
 
 
-def unless_known(response: Response, row: Mapping[str, Any], if_none_match: str | None) -> Any:
-    """`row` with its ETag, or 304 where the client has this version already."""
-    tag = {"ETag": etag(row["version"])}
-    if not_modified(if_none_match, row["version"]):
+def unless_known(response: Response, row: Any, if_none_match: str | None) -> Any:
+    """`row` (a mapping or a model) with its ETag, or 304 where the client has this version already."""
+    version = row["version"] if isinstance(row, Mapping) else row.version
+    tag = {"ETag": etag(version)}
+    if not_modified(if_none_match, version):
         return Response(status_code=304, headers=tag)
     response.headers.update(tag)
     return row
