@@ -1,1 +1,1 @@
-"""The one record of what changed: history, feed, undo and webhooks read it; nothing else publishes events."""
+"""The one record of what changed: the history and the figures read it; nothing else publishes events."""

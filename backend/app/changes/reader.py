@@ -1,15 +1,10 @@
-"""Reading the record: the history of one task, and the feed that misses nothing.
-
-Identity values are drawn before commit, so "id greater than the last seen" skips what commits late. A reader's cursor
-is therefore a snapshot: a page is what the present one sees and the cursor's did not. Nothing waits, nothing locks.
-"""
+"""Reading the record: the history of one task."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import String, cast, func, literal_column, select, text
+from sqlalchemy import literal_column, select
 
 from app.models import Change
 
@@ -20,43 +15,6 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
 _COLUMNS = tuple(column for column in Change.__table__.columns if column.name != "xact")
-
-
-@dataclass(frozen=True, slots=True)
-class FeedCursor:
-    """`old`: the snapshot up to which everything was seen. While a batch is read in pages, `batch` is the snapshot that
-    bounds it and `last_id` the last row handed out; between batches both are empty.
-    """
-
-    old: str
-    batch: str | None = None
-    last_id: int = 0
-
-
-async def snapshot(session: AsyncSession) -> FeedCursor:
-    """Where a reader starts that wants all changes from now on."""
-    return FeedCursor(str(await session.scalar(select(cast(func.pg_current_snapshot(), String)))))
-
-
-async def read_feed(
-    session: AsyncSession, workspace_ids: Sequence[UUID], cursor: FeedCursor, limit: int
-) -> tuple[list[dict[str, Any]], FeedCursor]:
-    """At most `limit` changes in id order, and where to go on. An empty page moves the cursor too."""
-    batch = cursor.batch or (await snapshot(session)).old
-    seen = "pg_visible_in_snapshot(xact, CAST(:{} AS pg_snapshot))"
-    unseen = text(
-        f"xact >= pg_snapshot_xmin(CAST(:old AS pg_snapshot)) AND NOT {seen.format('old')} AND {seen.format('batch')}"
-    ).bindparams(old=cursor.old, batch=batch)
-    query = (
-        select(*_COLUMNS)
-        .where(Change.workspace_id.in_(workspace_ids), unseen, Change.id > cursor.last_id)
-        .order_by(Change.id)
-        .limit(limit)
-    )
-    rows = [dict(row) for row in (await session.execute(query)).mappings()]
-    if len(rows) < limit:
-        return rows, FeedCursor(batch)
-    return rows, FeedCursor(cursor.old, batch, rows[-1]["id"])
 
 
 async def history_of_task(

@@ -48,6 +48,5 @@ class Change(Base):
 
     __table_args__ = (
         Index("ix_changes_task_id", "task_id", text("id DESC"), postgresql_where=text("task_id IS NOT NULL")),
-        Index("ix_changes_feed", "workspace_id", xact),
         Index("ix_changes_created_at", created_at),
     )

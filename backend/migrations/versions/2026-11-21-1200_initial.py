@@ -60,7 +60,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_changes")),
     )
     op.create_index("ix_changes_created_at", "changes", ["created_at"], unique=False)
-    op.create_index("ix_changes_feed", "changes", ["workspace_id", "xact"], unique=False)
     op.create_index(
         "ix_changes_task_id",
         "changes",
@@ -801,7 +800,6 @@ def downgrade() -> None:
     op.drop_index("ix_idempotency_keys_created_at", table_name="idempotency_keys")
     op.drop_table("idempotency_keys")
     op.drop_index("ix_changes_task_id", table_name="changes", postgresql_where=sa.text("task_id IS NOT NULL"))
-    op.drop_index("ix_changes_feed", table_name="changes")
     op.drop_index("ix_changes_created_at", table_name="changes")
     op.drop_table("changes")
     op.drop_table("backups")

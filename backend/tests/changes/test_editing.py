@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from sqlalchemy import select
 
@@ -89,3 +91,19 @@ async def test_many_tasks_are_edited_and_recorded_at_once(session, project, acto
     assert [(one.resource, one.task_id, one.version) for one in changes] == [("task", ids[1], 2), ("task", ids[2], 2)]
     assert [(one.before, one.after) for one in changes] == [({"position": n}, {"position": 9.5}) for n in (1, 2)]
     assert {one.operation_id for one in changes} == {actor.operation_id}
+
+
+async def test_the_second_writer_of_a_row_has_the_higher_id(database, projects, actor, session):
+    async with database.session() as first, database.session() as second:
+        project = await locked(first, projects[0])
+        waiting = asyncio.create_task(locked(second, projects[0]))
+        await edit(first, actor, project, {"name": "First"})
+        await first.commit()
+        await edit(second, actor, await waiting, {"name": "Second"})
+        await second.commit()
+
+    assert [(entry.version, entry.after["name"]) for entry in await entries(session)] == [(2, "First"), (3, "Second")]
+
+
+async def locked(session, project_id):
+    return (await session.scalars(select(Project).where(Project.id == project_id).with_for_update())).one()

@@ -15,7 +15,6 @@ import pytest
 from fastapi import FastAPI
 from pydantic import AnyUrl, PostgresDsn, SecretStr
 
-from app.changes.reader import read_feed, snapshot
 from app.infra import migrations
 from app.infra.database import Database
 from app.infra.settings import Settings
@@ -110,17 +109,14 @@ async def test_a_backup_is_of_one_moment(
 
 
 async def test_restored_changes_are_history_to_every_reader(
-    settings: Settings, app: FastAPI, ada: Account, lived_in: list[str], execute: asyncpg.Connection
+    settings: Settings, app: FastAPI, lived_in: list[str], execute: asyncpg.Connection
 ) -> None:
     await service.create(settings, untold)
     await app.state.lifecycle.stop()
     await service.restore(settings, None, untold, replace=True)
-    database = Database(settings)
-    async with database.session() as session:
-        cursor = await snapshot(session)
-        changes, _ = await read_feed(session, [ada.workspace_id], cursor, 100)
-        assert changes == []
-    await database.stop()
+    # On another server the ids of transactions count anew: this is the first snapshot that one can have.
+    unseen = "SELECT count(*) FROM changes WHERE NOT pg_visible_in_snapshot(xact, '4:4:')"
+    assert await execute.fetchval(unseen) == 0
     assert await execute.fetchval("SELECT count(*) FROM changes") > 5
 
 
