@@ -101,7 +101,7 @@ async def trash(session: AsyncSession, task_ids: Sequence[UUID], actor: Actor) -
 
 
 async def restore(session: AsyncSession, task_id: UUID, actor: Actor) -> None:
-    """Takes a task out of the trash, with the subtasks that went there in the same go."""
+    """Takes a task out of the trash, with the subtasks that went there in the same go and whose project is there."""
     operation = select(Change.operation_id).where(
         Change.resource == "task", Change.resource_id == task_id, Change.action == "deleted"
     )
@@ -109,8 +109,10 @@ async def restore(session: AsyncSession, task_id: UUID, actor: Actor) -> None:
         Change.action == "deleted",
         Change.operation_id == operation.order_by(Change.id.desc()).limit(1).scalar_subquery(),
     )
+    projects = select(Project.id).where(Project.deleted_at.is_(None))
     subtree = _subtree(
-        TASKS.c.id == task_id, lambda child: and_(child.c.deleted_at.is_not(None), child.c.id.in_(together))
+        TASKS.c.id == task_id,
+        lambda child: and_(child.c.deleted_at.is_not(None), child.c.id.in_(together), child.c.project_id.in_(projects)),
     )
     await edit_tasks(session, actor, Task.id.in_(select(subtree.c.id)), {"deleted_at": None}, "restored")
 

@@ -107,7 +107,10 @@ async def list_trash(
     work: WorkDep,
     cursors: CursorsDep,
 ) -> Response:
-    """Deleted tasks stay here until they are restored or purged; filters and pages are those of `GET /tasks`."""
+    """Deleted tasks stay here until they are restored or purged; filters and pages are those of `GET /tasks`.
+
+    Archived ones are listed too, unless `archived` says otherwise.
+    """
     return json_answer(TASK_PAGE, await pages.page(work, caller.scope, caller.user_id, query, cursors))
 
 

@@ -42,6 +42,19 @@ async def test_subtasks_go_to_the_trash_and_come_back_with_their_parent(api, mak
     assert [item["title"] for item in (await api.get("/tasks/trash")).json()["items"]] == ["deleted before"]
 
 
+async def test_a_subtask_whose_project_is_in_the_trash_stays_there(api, make):
+    project = (await api.post("/projects", json={"name": "House"})).json()
+    top = await make(title="top")
+    child = await make(title="child", parent_id=top["id"], project_id=project["id"])
+    await api.delete(f"/tasks/{top['id']}")
+    await api.delete(f"/projects/{project['id']}")
+
+    await api.post(f"/tasks/{top['id']}/restore")
+
+    assert [item["title"] for item in (await api.get("/tasks")).json()["items"]] == ["top"]
+    assert [item["id"] for item in (await api.get("/tasks/trash")).json()["items"]] == [child["id"]]
+
+
 async def test_a_subtask_restored_alone_becomes_a_task_of_its_own(api, make):
     top = await make()
     child = await make(parent_id=top["id"])
