@@ -155,12 +155,16 @@ _NO_ZONES = re.compile(r"(?:posix|right)/.*|localtime|posixrules|Factory")
 """What the folder of zones may hold beside zones: other forms of them, and what means another zone on each machine."""
 
 
-def _zone(value: str) -> str:
+def zone_named(name: str) -> ZoneInfo | None:
+    """The IANA zone of that name; None where there is none that every machine knows by it."""
     try:
-        known = ZoneInfo(value) and not _NO_ZONES.fullmatch(value)
+        return None if _NO_ZONES.fullmatch(name) else ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        known = False
-    if not known:
+        return None
+
+
+def _zone(value: str) -> str:
+    if zone_named(value) is None:
         raise PydanticCustomError("unknown_time_zone", "This is no IANA time zone")
     return value
 

@@ -8,6 +8,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+import structlog
 from sqlalchemy import select
 
 from app.access.service import scope_of
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from app.access.scope import Scope
+
+log = structlog.get_logger(__name__)
+
+_NAMED = 100
+"""Files of an export that are lost: the result says how many, and names so many."""
 
 
 @handler(ImportArgs)
@@ -103,29 +109,36 @@ def _trace(job: RunningJob) -> str | None:
 
 @handler(ExportArgs)
 async def export_workspace(job: RunningJob, _: ExportArgs) -> dict[str, Any]:
-    """Streams the zip file into storage. A repeated attempt finds it."""
+    """Streams the zip file into storage, without the files that are not there any more: the result names them.
+
+    A repeated attempt finds the file, and says no more than that.
+    """
     async with job.database.session() as session:
         made = await made_by(session, job.id)
         if made is not None:
             return as_result(made)
         workspace_id, user_id, scope = await _still_allowed(session, job, job.workspace_id, "viewer")
-    now = utc_now()
+    now, lost = utc_now(), list[str]()
     async with job.transaction() as session:
         # It takes its connection when the bytes are stored: none is kept waiting for them.
         file = await keep(
             session,
             Storage(job.settings),
-            _zipped(job, replace(scope, roles={workspace_id: scope.roles[workspace_id]}), now),
+            _zipped(job, replace(scope, roles={workspace_id: scope.roles[workspace_id]}), now, lost),
             workspace_id=workspace_id,
             user_id=user_id,
             name=f"workspace-{now:%Y-%m-%d}.zip",
             media_type="application/zip",
             job_id=job.id,
         )
-    return as_result(file)
+    if not lost:
+        return as_result(file)
+    log.error("export_without_files", count=len(lost))
+    return {**as_result(file), "lost": len(lost), "lost_files": lost[:_NAMED]}
 
 
-async def _zipped(job: RunningJob, scope: Scope, now: datetime) -> AsyncIterator[bytes]:
+async def _zipped(job: RunningJob, scope: Scope, now: datetime, lost: list[str]) -> AsyncIterator[bytes]:
+    """The archive in pieces; the paths of files that storage does not have any more go into `lost`."""
     archive, storage, done = Archive(now), Storage(job.settings), 0
     tasks = await exports.begin(job.database, scope, "json", None, now)
     async for piece in archive.entry("tasks.json", tasks.body(), compressed=True):
@@ -133,7 +146,11 @@ async def _zipped(job: RunningJob, scope: Scope, now: datetime) -> AsyncIterator
     async for row in repository.attachments(job.database, scope.workspace_ids[0]):
         await job.progress(done, None, "files")
         path = f"files/{row['key']}/{row['id']}/{safe(row['name'])}"
-        content = await storage.open(row["storage_key"], 0, row["size"])
+        try:
+            content = await storage.open(row["storage_key"], 0, row["size"])
+        except FileNotFoundError:
+            lost.append(path)
+            continue
         async for piece in archive.entry(path, content, compressed=False):
             yield piece
         done += 1

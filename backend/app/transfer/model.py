@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic_core import to_json
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
 Format = Literal["todoist-csv", "todotxt", "icalendar", "trello-json", "csv", "json"]
@@ -14,6 +16,7 @@ FORMATS: tuple[Format, ...] = ("todoist-csv", "todotxt", "icalendar", "trello-js
 Status = Literal["todo", "in_progress", "blocked", "done", "cancelled"]
 Priority = Literal["none", "low", "medium", "high", "urgent"]
 
+# The words and bounds are those of `tasks.schemas`, which a test compares: to load what speaks HTTP is not for workers.
 TITLE_MAX = 500
 """Characters."""
 DESCRIPTION_MAX = 65_536
@@ -129,12 +132,17 @@ class ParsedImport:
     warnings: tuple[Problem, ...] = ()
 
     def result(self, *, aborted: bool = False) -> dict[str, Any]:
-        """The job's result. `aborted` says that nothing came in: all counts are 0."""
+        """The job's result. `aborted` says that nothing came in: all counts are 0.
+
+        Of errors and warnings the first that fit are named; `error_count` and `warning_count` say how many there are.
+        """
         return {
             "format": self.format,
             **(dict.fromkeys(_COUNTS, 0) if aborted else self._counts()),
-            "errors": [problem.as_json() for problem in self.errors],
-            "warnings": [problem.as_json() for problem in self.warnings],
+            "error_count": len(self.errors),
+            "warning_count": len(self.warnings),
+            "errors": _fitting(self.errors),
+            "warnings": _fitting(self.warnings),
         }
 
     def _counts(self) -> dict[str, int]:
@@ -157,6 +165,19 @@ class ParsedImport:
         return dict(zip(_COUNTS, counts, strict=True))
 
 
+def _fitting(problems: Iterable[Problem]) -> list[dict[str, Any]]:
+    named, room = [], _PROBLEMS_MAX_BYTES
+    for problem in problems:
+        entry = problem.as_json()
+        room -= len(to_json(entry)) + 1
+        if room < 0:
+            break
+        named.append(entry)
+    return named
+
+
+_PROBLEMS_MAX_BYTES = 24_576
+"""Of errors, and of warnings: with both, a job's result stays well below what one may take (64 kB)."""
 _COUNTS = (
     "projects",
     "sections",

@@ -13,11 +13,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from app.kit.cells import restored
-from app.kit.schema import Instant
+from app.kit.schema import Instant, zone_named
 from app.transfer.model import Comment, Place, Priority, Recurrence, Status
 from app.transfer.parsing.draft import Draft
 from app.transfer.parsing.journal import Journal
-from app.transfer.parsing.moments import zone_named
 from app.transfer.parsing.recurrence import rule_of
 
 FORMAT = "task-management-api"

@@ -95,7 +95,8 @@ _EXPORT = text("""
         (SELECT jsonb_agg(jsonb_build_object('body', c.body, 'author', coalesce(c.author_name, u.name, u.email),
                 'created_at', c.created_at) ORDER BY c.created_at, c.id)
          FROM comments c LEFT JOIN users u ON u.id = c.author_id WHERE c.task_id = t.id) AS comments,
-        (SELECT nullif(count(*), 0) FROM attachments a WHERE a.task_id = t.id) AS attachment_count
+        (SELECT nullif(count(*), 0) FROM attachments a WHERE a.task_id = t.id) AS attachment_count,
+        EXISTS (SELECT FROM tasks below WHERE below.parent_id = t.id AND below.deleted_at IS NULL) AS has_subtasks
     FROM tasks t JOIN projects p ON p.id = t.project_id LEFT JOIN sections s ON s.id = t.section_id
     WHERE t.workspace_id = ANY (CAST(:workspace_ids AS uuid[])) AND t.deleted_at IS NULL
         AND (CAST(:project_ids AS uuid[]) IS NULL OR t.project_id = ANY (CAST(:project_ids AS uuid[])))

@@ -35,7 +35,7 @@ async def import_tasks(
     session: SessionDep,
     form: Annotated[ImportForm, Form(media_type="multipart/form-data")],
 ) -> Response:
-    """Answers with the job; its result counts what came in and names every error and warning.
+    """Answers with the job; its result counts what came in, and names errors and warnings, of very many the first.
 
     The import comes in with one commit. With an `Idempotency-Key` a repeated request imports once.
     """
@@ -94,7 +94,7 @@ async def export_tasks(
 async def export_workspace(caller: CurrentCaller, body: WorkspaceExport, work: WorkDep) -> Response:
     """A zip file: `tasks.json`, which import takes back, and the attachments under `files/<key of the task>`.
 
-    Answers with the job; its result is the file.
+    Answers with the job; its result is the file. A file that storage has lost is left out and named.
     """
     workspace_id = caller.scope.target(body.workspace_id, "viewer")
     return accepted(await enqueue(work, ExportArgs(), workspace_id=workspace_id, created_by=caller.user_id))

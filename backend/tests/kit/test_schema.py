@@ -157,7 +157,18 @@ def test_an_iana_zone_is_taken(value):
 
 @pytest.mark.parametrize(
     "value",
-    ["", "Mars/Olympus", "../../etc/passwd", "/etc/passwd", "Europe", "x" * 65, "a\x00", "localtime", "right/UTC"],
+    [
+        "",
+        "Mars/Olympus",
+        "../../etc/passwd",
+        "/etc/passwd",
+        "Europe",
+        "Europe/Berlin\n",
+        "x" * 65,
+        "a\x00",
+        "localtime",
+        "right/UTC",
+    ],
 )
 def test_what_is_no_zone_is_refused(value):
     assert len(codes(TimeZone, value)) == 1

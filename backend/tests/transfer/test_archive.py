@@ -79,6 +79,22 @@ async def test_a_workspace_goes_out_with_its_attachments(api, exported, attach, 
     assert job["result"]["name"].startswith("workspace-")
 
 
+async def test_a_file_that_is_lost_is_named_and_the_others_go_out(exported, attach, app) -> None:
+    key, lost = await attach("Sow", "a: plan.txt", b"lost")
+    other, note = await attach("Water", "b.txt", b"there")
+    async with app.state.database.session() as session:
+        stored = await session.scalar(
+            text("SELECT storage_key FROM stored_files WHERE attachment_id = :id"), {"id": lost}
+        )
+    await Storage(app.state.settings).delete(stored)
+
+    job, archive = await exported()
+
+    assert archive.testzip() is None
+    assert archive.namelist() == ["tasks.json", f"files/{other}/{note}/b.txt"]
+    assert (job["result"]["lost"], job["result"]["lost_files"]) == (1, [f"files/{key}/{lost}/a_ plan.txt"])
+
+
 async def test_its_tasks_come_in_again(api, exported, bob, client, app) -> None:
     await api.post("/tasks", json={"title": "Sow", "priority": "high"})
     _, archive = await exported()

@@ -135,6 +135,16 @@ async def test_other_formats_come_back_as_far_as_they_go(garden, bob, bring, exp
     assert (water["priority"], water["due_at"][:10]) == ("high", "2030-01-01")
 
 
+@pytest.mark.parametrize(("kind", "name"), [("icalendar", "tasks.ics"), ("todotxt", "todo.txt")])
+async def test_a_subtask_is_below_its_task_again(garden, bob, bring, export, kind, name) -> None:
+    before = await export(garden, format=kind)
+    result = await bring(bob, name, before.content)
+
+    theirs = {task["title"]: task["parent"] for task in content((await export(bob)).content)}
+    assert result["subtasks"] == 1
+    assert theirs["=SUM(A1)"] in {"@Sow é 🌱", "é 🌱"}
+
+
 async def test_others_tasks_and_the_trash_stay_inside(garden, bob, client, export) -> None:
     water = (await client.get("/tasks", params={"q": "Water"}, headers=garden.headers)).json()["items"][0]
     assert (await client.delete(f"/tasks/{water['id']}", headers=garden.headers)).status_code == 204

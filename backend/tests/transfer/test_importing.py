@@ -114,6 +114,18 @@ async def test_a_dry_run_warns_of_what_is_there_already(run) -> None:
     ]
 
 
+@pytest.mark.parametrize("dry_run", ["false", "true"])
+async def test_more_bad_rows_than_a_result_can_name_keep_no_good_one_out(run, tasks, dry_run) -> None:
+    job = await run("list.csv", "title,note\n" + ",nothing\n" * 2000 + "Sow,now\n", dry_run=dry_run)
+
+    result = job["result"]
+    assert (job["state"], result["tasks"], result["error_count"]) == ("completed", 1, 2000)
+    named = [error["row"] for error in result["errors"]]
+    assert named == [*range(2, 2 + len(named))]
+    assert 100 < len(named) < 2000
+    assert set(await tasks()) == ({"Sow"} if dry_run == "false" else set())
+
+
 async def test_the_same_request_twice_imports_once(send, tasks, settings) -> None:
     key = {"Idempotency-Key": "import-1"}
     first = await send("todo.txt", "(A) Call Mum +family @phone\n", headers=key)

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from app.transfer.parsing.moments import as_due, as_start, read_moment, zone_named
+from app.transfer.parsing.moments import as_due, as_start, read_moment
 from tests.transfer.reading import BERLIN, at
 
 
@@ -45,10 +45,3 @@ def test_a_day_starts_and_ends_where_the_user_is() -> None:
     assert as_start(date(2024, 3, 31), BERLIN) == at(2024, 3, 30, 23)
     assert as_due(date(2024, 3, 31), BERLIN) == at(2024, 3, 31, 21, 59, 59)
     assert as_due(date(1969, 12, 31), BERLIN) is None
-
-
-@pytest.mark.parametrize(
-    "name", ["", "Mars/Base", "../etc/passwd", "Europe", "Europe/Berlin\n", "/etc/localtime", "\0"]
-)
-def test_only_names_of_zones_are_zones(name: str) -> None:
-    assert zone_named(name) is None

@@ -65,6 +65,11 @@ def test_a_rule_or_zone_that_is_none_becomes_text() -> None:
     assert (task.recurrence, task.description) == (None, "RRULE:FREQ=DAILY (Mars)")
 
 
+def test_what_each_machine_means_something_else_by_is_no_zone() -> None:
+    task = only(listed({"title": "a", "recurrence": {"rrule": "FREQ=DAILY", "time_zone": "localtime"}}))
+    assert (task.recurrence, task.description) == (None, "RRULE:FREQ=DAILY (localtime)")
+
+
 def test_two_tasks_with_one_id_both_come_in() -> None:
     parsed = listed({"title": "a", "id": "1"}, {"title": "b", "id": "1"}, {"title": "c", "parent_id": "1"})
     assert sorted(titles(parsed)) == ["a", "b", "c"]

@@ -108,6 +108,8 @@ def exported(draw: st.DrawFn) -> list[dict[str, Any]]:
             "updated_at": draw(moments),
             "version": draw(st.integers(1, 9)),
         })  # fmt: skip
+    for task in tasks:
+        task["has_subtasks"] = any(other["parent_id"] == task["id"] for other in tasks)
     return tasks
 
 

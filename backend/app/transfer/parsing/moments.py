@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time, timedelta, timezone
-from functools import cache
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo, available_timezones
 
 from app.kit.schema import EARLIEST, LATEST
 
@@ -56,16 +54,6 @@ _DATES = tuple(
 _BASIC = re.compile(r"(\d{4})(\d{2})(\d{2})(?:t(\d{2})(\d{2})(\d{2})(z?))?", re.IGNORECASE | re.ASCII)
 _EPOCH = re.compile(r"\d{10}|\d{13}", re.ASCII)
 _MILLISECONDS = 13
-
-
-def zone_named(name: str) -> ZoneInfo | None:
-    """The IANA zone of that name."""
-    return ZoneInfo(name) if name in _zone_names() else None
-
-
-@cache
-def _zone_names() -> set[str]:
-    return available_timezones()  # reads the folders of the zone database
 
 
 def read_moment(text: str, zone: tzinfo) -> date | datetime | None:

@@ -50,7 +50,6 @@ _DAYS = {
     for name in names.split()
 }
 _ORDER = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
-_WORK = "MO,TU,WE,TH,FR"
 _ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "last": -1, "1st": 1, "2nd": 2, "3rd": 3, "4th": 4}
 _FREQUENCIES = {"day": "DAILY", "week": "WEEKLY", "month": "MONTHLY", "year": "YEARLY", "hour": "HOURLY"}
 _ADVERBS = {

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from icalendar import Timezone
 from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
 
-from app.transfer.parsing.moments import zone_named
+from app.kit.schema import zone_named
 from app.transfer.readers.ical_lines import parsed
 
 if TYPE_CHECKING:

@@ -11,13 +11,14 @@ import re
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
+from app.kit.schema import zone_named
 from app.transfer.errors import WrongFileFormat
 from app.transfer.model import TITLE_MAX, Comment, ParsedImport, ParsedSection, Priority, Recurrence
 from app.transfer.parsing import text
 from app.transfer.parsing.draft import Draft, linked, name_of
 from app.transfer.parsing.journal import Journal, row
 from app.transfer.parsing.markup import without_marks
-from app.transfer.parsing.moments import as_due, read_moment, zone_named
+from app.transfer.parsing.moments import as_due, read_moment
 from app.transfer.parsing.phrases import understand
 from app.transfer.parsing.table import Record, Table
 from app.transfer.parsing.trees import planted

@@ -1,7 +1,7 @@
 """Out again: our tasks as a stream of bytes in one of four formats, in constant memory.
 
-A writer takes tasks one by one, as mappings with the members of `own.OwnTask` (times as aware datetimes, ids as texts); what is
-left out is empty. JSON and CSV carry everything; iCalendar and todo.txt what their formats can.
+A writer takes tasks one by one, as mappings with the members of `own.OwnTask` (times as aware datetimes, ids as texts) and
+`has_subtasks`; what is left out is empty. JSON and CSV carry everything; iCalendar and todo.txt what their formats can.
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ class JsonWriter:
 
     def task(self, task: Mapping[str, Any]) -> bytes:
         separator, self._separator = self._separator, b",\n"
-        return separator + to_json(task)
+        # What todo.txt is told of a parent, the parent_id of the subtask says here.
+        return separator + to_json(task, exclude={"has_subtasks"})
 
     def end(self) -> bytes:
         return b"\n]}\n"
