@@ -49,8 +49,7 @@ def _wait_for_schema(name: str) -> None:
         raise typer.Exit(REFUSED) from None
 
 
-PROOF_SECONDS = 60
-"""Twice the time between two slots of the probe."""
+PROOF_SECONDS = 4 * proof.PROBE_SECONDS
 
 
 def prove_worker() -> None:

@@ -20,7 +20,7 @@ from app.kit.clock import utc_now
 from app.kit.lifecycle import BackgroundLoop, Check, CheckFailed
 from app.recovery.state import BackupState, backup_state
 from app.worker.line import Line
-from app.worker.proof import Proof, last_proof
+from app.worker.proof import PROBE_SECONDS, Proof, last_proof
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,8 +34,8 @@ log = structlog.get_logger()
 
 DATABASE_TIMEOUT = 1.5
 """Seconds: with a round each second, a frozen database shows within three."""
-PROOF_MAX_AGE = 90.0
-"""Seconds: the probe is due every 30, so that workers and beat may miss two before they count as gone."""
+PROOF_MAX_AGE = 6.0 * PROBE_SECONDS
+"""Seconds: workers and beat may miss five probes before they count as gone."""
 BACKUPS_SECONDS = 30.0
 """How often it is looked what is known of backups."""
 LOW_DISK = 0.2

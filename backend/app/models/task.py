@@ -118,7 +118,10 @@ class TaskAssignee(Base):
 
 
 class TaskReminder(HasId, Base):
-    """A moment at which the task's people are reminded; `fired_at` is set once, on import for what is past already."""
+    """A moment at which the task's people want to be reminded: it is imported and exported. Nothing fires it yet.
+
+    `fired_at` is set on import for what is past already, so that it never will be.
+    """
 
     __tablename__ = "task_reminders"
 

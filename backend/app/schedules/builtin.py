@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from app.worker.proof import PROBE_SECONDS
+
 
 @dataclass(frozen=True, slots=True)
 class BuiltIn:
@@ -32,7 +34,7 @@ class BuiltIn:
 
 
 BUILT_IN = (
-    BuiltIn("health-probe", "health.probe", 15),
+    BuiltIn("health-probe", "health.probe", PROBE_SECONDS),
     BuiltIn("cleanup", "maintenance.cleanup", 300),
     BuiltIn("files-sync", "files.sync", 900),
     BuiltIn("daily-report", "report.daily", cron="0 0 * * *"),

@@ -46,7 +46,7 @@ def _rule(value: str) -> str:
 
 
 class Recurrence(StrictModel):
-    """When the task comes back: an RFC 5545 rule, read in a time zone."""
+    """When the task is due again: an RFC 5545 rule, read in a time zone. Kept and exported; nothing acts on it yet."""
 
     rrule: Annotated[
         str, Text(500, min_length=1), AfterValidator(_rule), Field(json_schema_extra={"format": "rfc5545-rrule"})

@@ -46,7 +46,7 @@ def no_deadline(endpoint: Endpoint) -> Endpoint:
 
 
 def never_replayed(endpoint: Endpoint) -> Endpoint:
-    """`Idempotency-Key` has no effect here: the answer shows a secret, so it is never stored."""
+    """`Idempotency-Key` has no effect here and nothing is stored: below /auth, and where an answer shows a secret."""
     endpoint.__never_replayed__ = True  # type: ignore[attr-defined]
     return endpoint
 

@@ -15,6 +15,9 @@ from app.worker.kinds import JobArgs, handler
 from app.worker.line import Line
 from app.worker.running import RunningJob
 
+PROBE_SECONDS = 15
+"""How often the schedule that comes with the product asks for a probe; operators may change it there."""
+
 
 class ProbeArgs(JobArgs, kind="health.probe", priority=0, max_attempts=1, timeout=10, retention=timedelta(hours=1)):
     """Does nothing: that it ended is the news."""
@@ -66,7 +69,7 @@ async def prove_queues(database: Database, queues: Sequence[str], within: float)
 
 
 async def prove_beat(line: Line, within: float) -> bool:
-    """Whether a beat handles a slot from now on within so many seconds; the probe's is due every 30."""
+    """Whether a beat handles a slot from now on within so many seconds; the probe's is due every PROBE_SECONDS."""
     await last_proof(line)  # connects, which takes its time
     began = time.monotonic()
 
