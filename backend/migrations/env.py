@@ -6,9 +6,9 @@ from alembic import context
 from alembic.runtime.migration import MigrationContext, MigrationInfo
 from sqlalchemy import Connection, pool
 from sqlalchemy.dialects.postgresql.base import PGDialect
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.infra import migrations
+from app.infra.database import make_engine
 from app.infra.settings import Settings
 from app.models import Base
 from app.models.change import Xid8
@@ -44,7 +44,7 @@ def _run(connection: Connection) -> None:
 
 
 async def _connect_and_run() -> None:
-    engine = create_async_engine(str(Settings().database_url), poolclass=pool.NullPool)
+    engine = make_engine(str(Settings().database_url), {}, poolclass=pool.NullPool)
     async with engine.connect() as connection:
         await connection.run_sync(_run)
         await connection.commit()

@@ -111,6 +111,31 @@ def certificate(folder: Path, name: str, days: int = 1) -> tuple[SSLContext, Pat
     return context, public
 
 
+def passing_on(host: str, port: int, tls: SSLContext | None = None) -> Talk:
+    """What speaks for the server there. With `tls` as PostgreSQL does, whose clients ask for TLS in the clear."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if tls is not None:
+            assert await reader.readexactly(8) == b"\0\0\0\x08\x04\xd2\x16\x2f"  # SSLRequest
+            writer.write(b"S")
+            await writer.start_tls(tls)
+        above_reader, above_writer = await asyncio.open_connection(host, port)
+        try:
+            await asyncio.gather(_pass(reader, above_writer), _pass(above_reader, writer))
+        finally:
+            above_writer.close()
+
+    return talk
+
+
+async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
 @dataclass
 class SmtpServer:
     """Takes messages, or answers a command as `replies` says: `{"RCPT": "550 5.1.1 nobody"}`. "CUT" hangs up."""

@@ -80,7 +80,7 @@ def settings_groups() -> dict[str, list[tuple[str, FieldInfo]]]:
 
 def _default(info: FieldInfo) -> str:
     value = info.get_default()
-    if value is None or isinstance(value, SecretStr):
+    if info.default_factory is not None or value is None or isinstance(value, SecretStr):
         return ""
     if isinstance(value, bool):
         return str(value).lower()

@@ -62,6 +62,15 @@ def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else to_json(value).decode()
 
 
+def make_engine(url: str, connect: Mapping[str, Any], **options: Any) -> AsyncEngine:
+    """An engine on connections that the driver opens by itself, with `connect` for its further arguments.
+
+    It reads the TLS parameters of an address as libpq does; SQLAlchemy would hand them on as arguments that it has not.
+    """
+    address = url.replace("postgresql+asyncpg://", "postgresql://", 1)
+    return create_async_engine(url, async_creator=lambda: asyncpg.connect(address, **connect), **options)
+
+
 class Database:
     """The process's door to PostgreSQL. Start it before use; a request holds at most one of its connections."""
 
@@ -84,8 +93,14 @@ class Database:
             # Below pg_trgm's own 0.6: a search forgives a swapped or missing letter in a short word.
             "pg_trgm.word_similarity_threshold": "0.4",
         }
-        self.engine: AsyncEngine = create_async_engine(
+        self.engine = make_engine(
             str(settings.database_url),
+            {
+                "timeout": 3,
+                "command_timeout": self._silence,
+                "server_settings": self._server_settings,
+                "connection_class": _Connection,
+            },
             pool_size=settings.database_session_pool_size,
             max_overflow=0,
             pool_timeout=2,
@@ -94,12 +109,6 @@ class Database:
             hide_parameters=True,  # they would stand in the text of every error, and so in the log
             json_serializer=lambda value: to_json(value).decode(),
             json_deserializer=from_json,
-            connect_args={
-                "timeout": 3,
-                "command_timeout": self._silence,
-                "server_settings": self._server_settings,
-                "connection_class": _Connection,
-            },
         )
         event.listen(self.engine.sync_engine, "handle_error", _give_up_if_silent)
         self._traced = settings.otel_exporter_otlp_endpoint is not None

@@ -16,7 +16,9 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import pool, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.infra.database import make_engine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -225,7 +227,7 @@ async def _move(connection: AsyncConnection, act: Callable[[Config], None], say:
 @asynccontextmanager
 async def _connection(database_url: str) -> AsyncIterator[AsyncConnection]:
     options = {"timeout": 5, "server_settings": {"application_name": "taskapi-migrate"}}
-    engine = create_async_engine(database_url, poolclass=pool.NullPool, connect_args=options)
+    engine = make_engine(database_url, options, poolclass=pool.NullPool)
     try:
         async with engine.connect() as connection:
             yield connection

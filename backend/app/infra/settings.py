@@ -1,5 +1,6 @@
 """The one settings class. Every field is an environment variable of the same name in capitals."""
 
+import os
 import secrets
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -17,6 +18,11 @@ SECRET_MIN_BYTES = 32
 
 SECRETS = Path("/run/secrets")
 """Where engines put secrets: a file for each setting that has one, under its name in small letters."""
+
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_SSL_FILES = frozenset({"sslrootcert", "sslcert", "sslkey", "sslcrl"})
+_DATABASE_PARAMETERS = frozenset({"sslmode", "ssl_min_protocol_version", "ssl_max_protocol_version"}) | _SSL_FILES
+"""Those of libpq's that an address may have (PostgreSQL, "Parameter Key Words"): the driver reads them itself."""
 
 RedisUrl = Annotated[MultiHostUrl, UrlConstraints(allowed_schemes=["redis", "rediss", "unix"])]
 CommaSeparated = Annotated[list[str], NoDecode]
@@ -83,7 +89,9 @@ class Settings(BaseSettings):
 
     # PostgreSQL
     database_url: PostgresDsn = Field(
-        PostgresDsn("postgresql+asyncpg://taskapi@127.0.0.1:5432/taskapi"), description="Where PostgreSQL is."
+        PostgresDsn("postgresql+asyncpg://taskapi@127.0.0.1:5432/taskapi"),
+        description="Where PostgreSQL is. `?sslmode=verify-full&sslrootcert=/file.pem` asks for TLS as libpq understands it "
+        "(`disable`, `allow`, `prefer`, which is the default, `require`, `verify-ca`, `verify-full`).",
     )
     database_direct_url: PostgresDsn | None = Field(
         None,
@@ -105,7 +113,11 @@ class Settings(BaseSettings):
     )
 
     # Redis
-    redis_url: RedisUrl = Field(RedisUrl("redis://127.0.0.1:6379/0"), description="Where Redis (or Valkey) is.")
+    redis_url: RedisUrl = Field(
+        RedisUrl("redis://127.0.0.1:6379/0"),
+        description="Where Redis (or Valkey) is; `rediss://` for TLS, and `?ssl_ca_certs=/file.pem` where a private authority "
+        "has signed its certificate.",
+    )
     redis_password: SecretStr | None = Field(None, description="The password, where `REDIS_URL` has none.")
     redis_key_prefix: str = Field(
         "taskapi:", description="Begins every key and queue name, so that several applications can share one Redis."
@@ -251,6 +263,13 @@ class Settings(BaseSettings):
         # Platforms hand out postgres:// and postgresql://; the driver is ours to name.
         if value is None:
             return None
+        for name, given in value.query_params():
+            if name not in _DATABASE_PARAMETERS:
+                raise ValueError(f"{name} is none of the parameters {', '.join(sorted(_DATABASE_PARAMETERS))}")
+            if name == "sslmode" and given not in SSL_MODES:
+                raise ValueError(f"sslmode is one of {', '.join(SSL_MODES)}")
+            if name in _SSL_FILES and not os.access(given, os.R_OK):
+                raise ValueError(f"{name} is no file that can be read")
         scheme, rest = str(value).split("://", 1)
         return value if scheme == "postgresql+asyncpg" else PostgresDsn(f"postgresql+asyncpg://{rest}")
 

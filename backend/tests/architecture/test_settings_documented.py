@@ -25,6 +25,7 @@ def test_a_setting_says_what_it_is(name: str) -> None:
 def test_the_example_lists_each_setting_with_its_default() -> None:
     listed = dict(re.findall(r"^#([A-Z_]+)=(.*)$", reference.env_settings(), re.MULTILINE))
     assert set(listed) == {name.upper() for name in Settings.model_fields}
+    assert listed["SECRET_KEY"] == ""  # made anew each time
     assert reference.ENV_EXAMPLE.read_text().endswith(reference.env_settings()), "run ./run docs"
 
 
