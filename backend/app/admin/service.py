@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from app.admin import repository
+from app.infra.settings import QUEUES
 from app.kit.errors import invalid
 from app.worker import figures
-from app.worker.kinds import QUEUES
 from app.worker.presence import processes
 
 if TYPE_CHECKING:

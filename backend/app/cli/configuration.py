@@ -7,10 +7,7 @@ import sys
 import typer
 from pydantic import ValidationError
 
-from app.infra.settings import Settings
-
-REFUSED = 3
-"""The exit code where the configuration cannot be used."""
+from app.infra.settings import REFUSED, Settings
 
 
 def read_settings() -> Settings:
@@ -20,5 +17,7 @@ def read_settings() -> Settings:
     except ValidationError as error:
         for problem in error.errors(include_input=False, include_url=False):
             name = "_".join(map(str, problem["loc"])).upper()
-            sys.stderr.write(f"refused to start: {name + ': ' if name else ''}{problem['msg']}\n")
+            sys.stderr.write(
+                f"refused to start: {name + ': ' if name else ''}{problem['msg'].removeprefix('Value error, ')}\n"
+            )
         raise typer.Exit(REFUSED) from None

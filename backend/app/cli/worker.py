@@ -8,10 +8,10 @@ import warnings
 
 import typer
 
-from app.cli.configuration import REFUSED, read_settings
+from app.cli.configuration import read_settings
 from app.infra import migrations
 from app.infra.database import Database
-from app.infra.settings import Settings
+from app.infra.settings import REFUSED, Settings
 from app.worker import proof
 from app.worker.line import Line
 
@@ -25,7 +25,7 @@ def run_worker() -> None:
 
     from app.core.celery_app import app
 
-    _wait_for_schema("worker")
+    _may_start("worker")
 
     # Celery warns of root because a message could bring code; ours are JSON and say only "there is work".
     warnings.filterwarnings("ignore", category=SecurityWarning)
@@ -35,15 +35,17 @@ def run_worker() -> None:
 def run_beat() -> None:
     from app.core.celery_app import app
 
-    _wait_for_schema("beat")
+    _may_start("beat")
     # No pid file: any number of beats may run.
     app.start(["--quiet", "beat", "--pidfile="])
 
 
-def _wait_for_schema(name: str) -> None:
-    """Exits 3 with one line when STARTUP_TIMEOUT is over."""
+def _may_start(name: str) -> None:
+    """Waits for the schema. Exits 3, with one line, when STARTUP_TIMEOUT is over, and with one for each unsafe setting."""
+    settings = read_settings()
+    settings.refuse_unsafe()
     try:
-        asyncio.run(migrations.wait_usable(read_settings()))
+        asyncio.run(migrations.wait_usable(settings))
     except migrations.MigrationError as error:
         sys.stderr.write(f"{name}: not started: {error}\n")
         raise typer.Exit(REFUSED) from None

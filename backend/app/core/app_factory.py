@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -51,8 +50,6 @@ from app.worker.relay import Relay
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-REFUSED = 3
-"""The exit code of a process that will not start as it is configured, or cannot."""
 _MULTIPART_SLACK = 65_536
 """What a form adds to the file in it: boundaries, part headers, the other fields."""
 _EXPOSED = [
@@ -76,7 +73,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     In production unsafe settings end the process here, with a line for each and exit code 3.
     """
     settings = settings or Settings()
-    _refuse_unsafe(settings)
+    settings.refuse_unsafe()
     logging.configure(settings.log_level, settings.log_format)
     app = FastAPI(
         title="Task Management API",
@@ -99,13 +96,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     exception_handlers.install(app)
     _wrap(app, settings)
     return app
-
-
-def _refuse_unsafe(settings: Settings) -> None:
-    problems = settings.problems()
-    if settings.environment == "production" and problems:
-        sys.stderr.writelines(f"refused to start: {problem}\n" for problem in problems)
-        raise SystemExit(REFUSED)
 
 
 def _make_parts(app: FastAPI, settings: Settings) -> None:

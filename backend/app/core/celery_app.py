@@ -209,12 +209,8 @@ class TaskApi(Celery):
     def _channel(self) -> Channel:
         return self.worker_process().channel
 
-    def load_handlers(self) -> None:
-        """Raises ValueError for a kind without a handler, which would wait for ever."""
-        load(self._handler_modules)
-
     def _configure(self, **_: Any) -> None:
-        self.load_handlers()
+        load(self._handler_modules)
         self.config_from_object(celery_settings(self.our_settings, kinds.time_limits(), self._channel))
         self.conf.beat_scheduler = "app.core.beat:DatabaseScheduler"
 

@@ -1,20 +1,39 @@
 """The one settings class. Every field is an environment variable of the same name in capitals."""
 
 import os
+import re
 import secrets
+import sys
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import quote
 
-from pydantic import AnyUrl, Field, PostgresDsn, SecretStr, UrlConstraints, field_validator, model_validator
+from pydantic import (
+    AnyUrl,
+    Field,
+    PostgresDsn,
+    SecretStr,
+    UrlConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import MultiHostUrl
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.kit.schema import Email
 
-KNOWN_SECRETS = frozenset({"secret", "changeme", "change-me", "password", "your-secret-key", "supersecret"})
+REFUSED = 3
+"""The exit code where the configuration cannot be used."""
 SECRET_MIN_BYTES = 32
 """256 bits: RFC 7518 3.2 asks for a key as long as the hash of HS256."""
+_EXAMPLES = re.compile("change|example|password|secret", re.IGNORECASE)
+"""In keys that were copied from somewhere; `scripts/production.sh` knows them too."""
+
+QUEUES = ("urgent", "default", "slow", "email", "images", "reports")
+CHECKS = ("database", "redis", "redis_policy", "celery_workers", "celery_beat", "disk_space", "memory")
+"""Those of the api's health."""
 
 SECRETS = Path("/run/secrets")
 """Where engines put secrets: a file for each setting that has one, under its name in small letters."""
@@ -26,6 +45,18 @@ _DATABASE_PARAMETERS = frozenset({"sslmode", "ssl_min_protocol_version", "ssl_ma
 
 RedisUrl = Annotated[MultiHostUrl, UrlConstraints(allowed_schemes=["redis", "rediss", "unix"])]
 CommaSeparated = Annotated[list[str], NoDecode]
+
+
+def _is_weak(key: SecretStr) -> bool:
+    value = key.get_secret_value()
+    return len(value.encode()) < SECRET_MIN_BYTES or _EXAMPLES.search(value) is not None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _with_password(url: str, password: SecretStr | None) -> str:
@@ -73,7 +104,8 @@ class Settings(BaseSettings):
         "http://127.0.0.1:8000", description="How clients reach the service; links are made from it."
     )
     allowed_hosts: CommaSeparated = Field(
-        ["localhost", "127.0.0.1"], description="Host names served, comma separated; the probes are exempt."
+        ["localhost", "127.0.0.1"],
+        description="Host names served, comma separated; the probes are exempt. Production wants them set.",
     )
     cors_origins: CommaSeparated = Field([], description="Origins that a browser may call from, comma separated.")
     cors_allow_credentials: bool = Field(False, description="Whether browsers may send credentials from those origins.")
@@ -175,8 +207,7 @@ class Settings(BaseSettings):
     job_workspace_limit: int = Field(4, ge=1, description="Jobs of one workspace that run at once.")
     worker_concurrency: int = Field(2, ge=1, description="Processes of one worker.")
     worker_queues: CommaSeparated = Field(
-        ["urgent", "default", "slow", "email", "images", "reports"],
-        description="Queues that this worker takes from, comma separated.",
+        list(QUEUES), min_length=1, description="Queues that this worker takes from, comma separated."
     )
     reconciler_interval: float = Field(2.0, gt=0, description="Seconds between two rounds of the reconciler.")
 
@@ -251,6 +282,14 @@ class Settings(BaseSettings):
             return [part.strip() for part in value.split(",") if part.strip()]
         return value
 
+    @field_validator("worker_queues", "health_critical_checks")
+    @classmethod
+    def _only_known(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        known = QUEUES if info.field_name == "worker_queues" else CHECKS
+        if unknown := [name for name in value if name not in known]:
+            raise ValueError(f"{', '.join(unknown)}: there is no such one, but {', '.join(known)}")
+        return value
+
     @field_validator("backup_key", "scrape_token", "smtp_password", mode="before")
     @classmethod
     def _none_when_empty(cls, value: object) -> object:
@@ -308,14 +347,35 @@ class Settings(BaseSettings):
     def problems(self) -> list[str]:
         """What is unsafe, one line each with what to change; production refuses to start while there is any."""
         found = []
-        secret = self.secret_key.get_secret_value()
-        given = "secret_key" in self.model_fields_set
-        if not given or len(secret.encode()) < SECRET_MIN_BYTES or secret.lower() in KNOWN_SECRETS:
-            found.append(f"SECRET_KEY: set at least {SECRET_MIN_BYTES} random bytes (openssl rand -hex 32)")
-        if self.backup_key and len(self.backup_key.get_secret_value().encode()) < SECRET_MIN_BYTES:
-            found.append(f"BACKUP_KEY: set at least {SECRET_MIN_BYTES} random bytes (openssl rand -hex 32)")
+        random_bytes = f"set at least {SECRET_MIN_BYTES} random bytes (openssl rand -hex 32)"
+        if "secret_key" not in self.model_fields_set or _is_weak(self.secret_key):
+            found.append(f"SECRET_KEY: {random_bytes}")
+        if any(_is_weak(key) for key in self.previous_secret_keys):
+            found.append("PREVIOUS_SECRET_KEYS: drop the weak one: anybody can make tokens with it")
+        if self.backup_key and _is_weak(self.backup_key):
+            found.append(f"BACKUP_KEY: {random_bytes}")
         if "*" in self.allowed_hosts:
             found.append("ALLOWED_HOSTS: name the hosts instead of *")
+        if any(network == "*" or network.endswith("/0") for network in self.trusted_proxies):
+            found.append("TRUSTED_PROXIES: name your proxies' networks; where all count, a caller is whoever he says")
         if "*" in self.cors_origins and self.cors_allow_credentials:
             found.append("CORS_ORIGINS: name the origins; * does not go with CORS_ALLOW_CREDENTIALS=true")
+        if self.environment == "production":
+            found += self._unset()
         return found
+
+    def _unset(self) -> list[str]:
+        """What does for development only."""
+        found = []
+        if "allowed_hosts" not in self.model_fields_set:
+            found.append("ALLOWED_HOSTS: name the hosts under which clients come")
+        if any(not host["password"] and not _is_loopback(host["host"] or "") for host in self.redis_url.hosts()):
+            found.append("REDIS_PASSWORD: set one; a Redis without may be on this machine only")
+        return found
+
+    def refuse_unsafe(self) -> None:
+        """In production, ends the process where there are problems, with a line for each and exit code `REFUSED`."""
+        problems = self.problems()
+        if self.environment == "production" and problems:
+            sys.stderr.writelines(f"refused to start: {problem}\n" for problem in problems)
+            raise SystemExit(REFUSED)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import Gauge
 
+from app.infra.settings import QUEUES
 from app.worker import repository
-from app.worker.kinds import QUEUES
 from app.worker.presence import ALIVE_SECONDS
 
 if TYPE_CHECKING:

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, ClassVar
 
+from app.infra.settings import QUEUES
 from app.kit.schema import StrictModel
-
-QUEUES = ("urgent", "default", "slow", "email", "images", "reports")
 
 Handler = Callable[..., Any]
 """`async def handler(job: RunningJob, args: Args) -> dict | None`; a plain function where the CPU is what limits it."""

@@ -9,11 +9,11 @@ from pydantic_core import to_json
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.infra.settings import Settings
+from app.infra.settings import QUEUES, Settings
 from app.models import Job
 from app.worker import repository
 from app.worker.child import Child
-from app.worker.kinds import QUEUES, JobArgs
+from app.worker.kinds import JobArgs
 from app.worker.line import Line
 
 Args = TypeVar("Args", bound=JobArgs)

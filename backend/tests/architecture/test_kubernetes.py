@@ -15,8 +15,7 @@ from typer.testing import CliRunner
 
 from app.cli import examinations, main
 from app.core.app_factory import create_app
-from app.infra.settings import Settings
-from app.worker.kinds import QUEUES
+from app.infra.settings import QUEUES, Settings
 from tools import prometheus_rules
 from tools.reference import ROOT
 

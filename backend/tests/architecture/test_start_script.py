@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from app.infra.settings import Settings
 from tools.reference import ROOT
 
 GOOD = "a1b2c3d4" * 8
@@ -91,6 +92,15 @@ def test_init_writes_random_secrets_once_and_closes_them_to_others(tree: Path) -
     assert not (tree / ".secrets").exists(), "a deployment writes it, after the checks"
     start(tree, "--init")
     assert (tree / ".env").read_text() == written
+
+
+def test_what_init_has_written_is_safe_enough_to_start(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    start(tree, "--init")
+    # What the compose file says itself.
+    in_containers = {"environment": "production", "redis_url": "redis://redis:6379/0"}
+    assert Settings(_env_file=tree / ".env", **in_containers).problems() == []
 
 
 def test_a_secret_may_stand_in_its_file_alone(tree: Path) -> None:

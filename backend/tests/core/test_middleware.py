@@ -238,6 +238,8 @@ async def test_without_origins_there_is_no_cors_and_with_them_only_they_are_let_
             preflight = await browser.options("/tasks", headers=asked)
             assert preflight.headers["access-control-allow-origin"] == "https://app.example"
             assert "x-request-id" in preflight.headers
+            wanted = {"Access-Control-Request-Headers": "last-event-id, range, if-range"}  # of whoever resumes
+            assert (await browser.options("/tasks", headers=asked | wanted)).status_code == 200
             refused = await browser.get("/tasks", headers=asked)
             assert refused.status_code == 401
             assert refused.headers["access-control-allow-origin"] == "https://app.example"

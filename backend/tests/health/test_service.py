@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from pydantic_core import MultiHostUrl
 
 from app.core.app_factory import create_app
-from app.infra.settings import Settings
+from app.infra.settings import CHECKS, Settings
 from tests.proxy import Proxy, proxy_to
 
 Behind = Callable[..., AbstractAsyncContextManager[tuple[FastAPI, httpx2.AsyncClient, Proxy]]]
@@ -93,6 +93,10 @@ async def test_what_is_critical_is_a_setting(behind: Behind) -> None:
         proxy.freeze()
         assert (await ready_when(client, 503))["failed_checks"] == ["redis"]
         proxy.thaw()
+
+
+def test_a_setting_may_name_every_check_and_no_other(app: FastAPI) -> None:
+    assert {check.name for check in app.state.health.all_checks} == set(CHECKS)
 
 
 async def test_a_result_that_has_grown_old_is_a_failure(app: FastAPI, client: httpx2.AsyncClient) -> None:

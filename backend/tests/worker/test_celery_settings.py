@@ -6,7 +6,7 @@ from celery import Celery
 from job_kinds import EchoArgs, GateArgs
 
 from app.core.celery_app import TaskApi
-from app.infra.settings import Settings
+from app.infra.settings import QUEUES, Settings
 from app.infra.token_transport import RUN_NEXT, message
 from app.worker import kinds
 
@@ -44,7 +44,7 @@ def test_a_worker_takes_from_the_queues_that_it_was_given(settings: Settings) ->
 
 def test_a_queue_s_hard_limit_is_above_those_of_its_kinds() -> None:
     limits = kinds.time_limits()
-    assert set(limits) == set(kinds.QUEUES)
+    assert set(limits) == set(QUEUES)
     for args in (EchoArgs, GateArgs):
         assert limits[args.queue] > args.timeout + args.grace
 
