@@ -29,7 +29,10 @@ class WorkerMetrics:
         self._worked: float | None = None
         self._attempts = self._counter("taskapi_job_attempts", "Attempts begun.", "kind")
         self._ended = self._counter(
-            "taskapi_job_attempts_ended", "Attempts ended, by what became of them.", "kind", "outcome"
+            "taskapi_job_attempts_ended",
+            "Attempts ended, by what became of them; and as `discarded` the jobs that the reconciler ends without one.",
+            "kind",
+            "outcome",
         )
         self._rescued = self._counter("taskapi_jobs_rescued", "Jobs taken back from attempts that were lost.", "reason")
         # A series that begins with its first event shows no increase by it.
@@ -81,6 +84,11 @@ class WorkerMetrics:
 
     def rescued(self, reason: str) -> None:
         self._rescued.labels(reason).inc()
+
+    def ended_by_reconciler(self, kind: str, state: str) -> None:
+        """A job in its new state: lost with its last attempt, past its deadline, or a parent."""
+        if state == "discarded":
+            self._ended.labels(kind, state).inc()
 
     def _memory(self) -> float:
         try:

@@ -117,11 +117,14 @@ class Reconciler:
         await self._every_row(repository.DUE)
         for row in await self._every_row(repository.RESCUE, dead=await self._dead(), poison=POISON_DEATHS):
             self.metrics.rescued(row["code"])
+            self.metrics.ended_by_reconciler(row["kind"], row["state"])
             log.warning("job_rescued", job_id=str(row["id"]), kind=row["kind"], reason=row["code"], state=row["state"])
         for row in await self._every_row(repository.EXPIRE):
+            self.metrics.ended_by_reconciler(row["kind"], row["state"])
             log.warning("job_expired", job_id=str(row["id"]), kind=row["kind"], state=row["state"])
         for row in await self._every_row(repository.SETTLE, batch=_PARENTS):
             if row["state"] != "running":
+                self.metrics.ended_by_reconciler(row["kind"], row["state"])
                 log.info("parent_ended", job_id=str(row["id"]), kind=row["kind"], state=row["state"])
         backlog = await self._top_up()
         if self._rounds % _PARKED_EVERY == 0:

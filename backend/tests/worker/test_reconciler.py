@@ -5,14 +5,14 @@ import os
 from datetime import timedelta
 
 import pytest
-from job_kinds import EchoArgs, GateArgs
+from job_kinds import BulkArgs, EchoArgs, GateArgs, PartArgs
 from redis.asyncio import Redis
 from sqlalchemy import text
 
 from app.infra import broker as broker_module
 from app.infra.broker import Broker
 from app.kit.clock import utc_now
-from app.worker import kinds
+from app.worker import enqueue_parent, kinds
 from app.worker.reconciler import Duty, Reconciler
 
 
@@ -32,6 +32,17 @@ def hold(database):
             )
 
     return hold
+
+
+@pytest.fixture
+def discarded(reconciler):
+    """How many jobs of a kind were counted as discarded."""
+
+    def discarded(kind: type[kinds.JobArgs]) -> float | None:
+        labels = {"kind": kind.kind, "outcome": "discarded"}
+        return reconciler.metrics.registry.get_sample_value("taskapi_job_attempts_ended_total", labels)
+
+    return discarded
 
 
 async def test_a_due_job_becomes_available(reconciler, add, look, database) -> None:
@@ -110,6 +121,19 @@ async def test_a_lost_attempt_that_must_not_be_repeated_ends_the_job(
     await hold(job_id, -1, **columns)
     await reconciler.round()
     assert (await look(job_id)).state == state
+
+
+async def test_what_it_discards_is_counted_and_what_it_cancels_is_not(
+    reconciler, add, hold, database, discarded
+) -> None:
+    lost, cancelled = await add(EchoArgs()), await add(EchoArgs())
+    await hold(lost, -1, max_attempts=1)
+    await hold(cancelled, -1, cancel_requested_at="now()")
+    await add(GateArgs(), deadline_at=utc_now() - timedelta(seconds=1))
+    async with database.transaction() as session:
+        await enqueue_parent(session, BulkArgs(), [PartArgs()], deadline_at=utc_now() - timedelta(seconds=1))
+    await reconciler.round()
+    assert [discarded(kind) for kind in (EchoArgs, GateArgs, PartArgs, BulkArgs)] == [1, 1, 1, 1]
 
 
 async def test_a_waiting_job_past_its_deadline_is_discarded(reconciler, add, look) -> None:
