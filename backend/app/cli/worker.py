@@ -12,7 +12,7 @@ from app.cli.configuration import read_settings
 from app.infra import migrations
 from app.infra.database import Database
 from app.infra.settings import REFUSED, Settings
-from app.worker import proof
+from app.worker import memory, proof
 from app.worker.line import Line
 
 _QUIET = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
@@ -26,10 +26,15 @@ def run_worker() -> None:
     from app.core.celery_app import app
 
     _may_start("worker")
+    try:
+        limit = memory.of_pool_process(app.our_settings, memory.of_container())
+    except memory.NotEnough as error:
+        sys.stderr.write(f"refused to start: {error}\n")
+        raise typer.Exit(REFUSED) from None
 
     # Celery warns of root because a message could bring code; ours are JSON and say only "there is work".
     warnings.filterwarnings("ignore", category=SecurityWarning)
-    app.start(["--quiet", "worker", "--pool=prefork", *_QUIET])
+    app.start(["--quiet", "worker", "--pool=prefork", f"--max-memory-per-child={limit >> 10}", *_QUIET])
 
 
 def run_beat() -> None:

@@ -205,7 +205,9 @@ class Settings(BaseSettings):
     job_lease_seconds: float = Field(30, gt=0, description="How long an attempt holds its job without a heartbeat.")
     job_heartbeat_seconds: float = Field(10, gt=0, description="Time between two heartbeats of an attempt.")
     job_workspace_limit: int = Field(4, ge=1, description="Jobs of one workspace that run at once.")
-    worker_concurrency: int = Field(2, ge=1, description="Processes of one worker.")
+    worker_concurrency: int = Field(
+        2, ge=1, description="Processes of one worker; the container's memory must do for them."
+    )
     worker_queues: CommaSeparated = Field(
         list(QUEUES), min_length=1, description="Queues that this worker takes from, comma separated."
     )

@@ -228,7 +228,6 @@ def celery_settings(
         "worker_concurrency": settings.worker_concurrency,
         "worker_prefetch_multiplier": 1,
         "worker_max_tasks_per_child": 10_000,
-        "worker_max_memory_per_child": 512_000,  # kilobytes
         "worker_cancel_long_running_tasks_on_connection_loss": False,  # the lease decides
         "worker_enable_remote_control": False,  # whoever reaches Redis must not steer workers
         "worker_send_task_events": False,

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from app.infra.settings import Settings
+from app.worker.memory import of_pool_process
 from tests.deploy.__main__ import BREAKAGES
 from tools.reference import ENV_EXAMPLE, ROOT
 from tools.sbom import LOCK, components
@@ -80,10 +81,10 @@ def test_each_queue_has_one_worker() -> None:
     assert sorted(queues) == sorted(DEFAULTS["worker_queues"].default)
 
 
-def test_the_worker_of_images_has_the_memory_that_they_may_take() -> None:
-    name = next(name for name in WORKERS if "images" in str(environment(name)["WORKER_QUEUES"]))
-    at_once = DEFAULTS["worker_concurrency"].default
-    assert memory(name) >= at_once * (DEFAULTS["image_memory_bytes"].default + (128 << 20)) + (256 << 20)
+@pytest.mark.parametrize("name", WORKERS)
+def test_a_worker_has_the_memory_that_its_processes_may_take(name: str) -> None:
+    queues = environment(name)["WORKER_QUEUES"]
+    assert of_pool_process(Settings(_env_file=None, worker_queues=queues), memory(name)) >= 300 << 20
 
 
 @pytest.mark.parametrize("name", ["web", "nginx", *WORKERS])

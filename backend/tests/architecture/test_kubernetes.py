@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from app.cli import examinations, main
 from app.core.app_factory import create_app
 from app.infra.settings import QUEUES, Settings
+from app.worker.memory import of_pool_process
 from tools import prometheus_rules
 from tools.reference import ROOT
 
@@ -231,11 +232,13 @@ def test_every_queue_has_exactly_one_class_of_workers(overlay: str, rendered: di
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_a_worker_has_the_memory_that_its_images_may_take(overlay: str, rendered: dict[str, list[Manifest]]) -> None:
-    pod = pods(rendered[overlay])["worker-heavy"]
-    limit = pod["spec"]["containers"][0]["resources"]["limits"]["memory"]
-    decoding = int(environment(pod)["WORKER_CONCURRENCY"]) * DEFAULTS["image_memory_bytes"].default
-    assert int(limit.removesuffix("Gi")) << 30 >= decoding + (512 << 20)
+def test_a_worker_has_the_memory_that_its_processes_may_take(overlay: str, rendered: dict[str, list[Manifest]]) -> None:
+    for name, pod in pods(rendered[overlay]).items():
+        if name.startswith("worker-"):
+            limit = pod["spec"]["containers"][0]["resources"]["limits"]["memory"]
+            given = {key.lower(): environment(pod)[key] for key in ("WORKER_QUEUES", "WORKER_CONCURRENCY")}
+            bytes_of = int(limit[:-2]) << {"Mi": 20, "Gi": 30}[limit[-2:]]
+            assert of_pool_process(Settings(_env_file=None, **given), bytes_of) >= 300 << 20
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -23,7 +23,6 @@ def test_celery_is_told_this(settings: Settings) -> None:
         "task_default_queue": "default",
         "task_create_missing_queues": False,
         "worker_max_tasks_per_child": 10_000,
-        "worker_max_memory_per_child": 512_000,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
