@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import text
 
 from app.infra.statements import Statement
+from app.models.idempotency_key import IDEMPOTENCY_HOURS
 
 
 def _batch_of(table: str, where: str) -> Statement:
@@ -13,7 +14,7 @@ def _batch_of(table: str, where: str) -> Statement:
     return Statement(text(f"DELETE FROM {table} WHERE ctid = ANY (ARRAY({batch})) AND {where} RETURNING 1"))  # noqa: S608
 
 
-IDEMPOTENCY_KEYS = _batch_of("idempotency_keys", "created_at < now() - interval '24 hours'")
+IDEMPOTENCY_KEYS = _batch_of("idempotency_keys", f"created_at < now() - interval '{IDEMPOTENCY_HOURS} hours'")
 # A revoked session is kept as long as one that expired: its owner sees when and where it ended.
 SESSIONS = _batch_of("sessions", "expires_at < now() - interval '30 days'")
 LOGIN_FAILURES = _batch_of("login_failures", "greatest(last_failed_at, blocked_until) < now() - interval '30 days'")

@@ -7,9 +7,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base
 
+IDEMPOTENCY_HOURS = 24
+"""How long a key counts."""
+
 
 class IdempotencyKey(Base):
-    """The stored answer to a request that carried `Idempotency-Key`; written with the effect, kept for 24 hours."""
+    """The stored answer to a request that carried `Idempotency-Key`; written with the effect."""
 
     __tablename__ = "idempotency_keys"
 

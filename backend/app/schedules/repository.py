@@ -28,7 +28,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.infra.statements import Statement
 from app.kit.keyset import Key
-from app.models import Job, Schedule, ScheduleRun
+from app.models import Job, Schedule, ScheduleRun, Workspace
 from app.web.listing import Listing
 
 if TYPE_CHECKING:
@@ -237,6 +237,8 @@ async def lock(
 
 
 async def count(session: AsyncSession, workspace_id: UUID) -> int:
+    """Those of the workspace, which gets no other until the transaction ends."""
+    await session.execute(select(Workspace.id).where(Workspace.id == workspace_id).with_for_update(key_share=True))
     query = select(func.count()).select_from(Schedule).where(Schedule.workspace_id == workspace_id)
     return (await session.scalars(query)).one()
 

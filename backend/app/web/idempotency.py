@@ -10,15 +10,18 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, insert, select
+from sqlalchemy import bindparam, func, select
+from sqlalchemy.dialects.postgresql import insert
 from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
 from app.kit.errors import BadRequest, Conflict, InvalidInput
 from app.models import IdempotencyKey
+from app.models.idempotency_key import IDEMPOTENCY_HOURS
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -92,7 +95,9 @@ async def _digest_form(digest: Any, request: Request) -> None:
 
 
 _FIND = select(IdempotencyKey.fingerprint, IdempotencyKey.status, IdempotencyKey.headers, IdempotencyKey.body).where(
-    IdempotencyKey.caller_id == bindparam("caller_id"), IdempotencyKey.key == bindparam("key")
+    IdempotencyKey.caller_id == bindparam("caller_id"),
+    IdempotencyKey.key == bindparam("key"),
+    IdempotencyKey.created_at > func.now() - timedelta(hours=IDEMPOTENCY_HOURS),
 )
 
 
@@ -119,13 +124,15 @@ async def store(replay: Replay, response: Response) -> None:
     if replay.session is None or not 200 <= response.status_code < 300:  # noqa: PLR2004
         return
     headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
-    await replay.session.execute(
-        insert(IdempotencyKey).values(
-            caller_id=replay.caller_id,
-            key=replay.key,
-            fingerprint=replay.fingerprint,
-            status=response.status_code,
-            headers=headers,
-            body=bytes(response.body),
-        )
-    )
+    row = {
+        "caller_id": replay.caller_id,
+        "key": replay.key,
+        "fingerprint": replay.fingerprint,
+        "status": response.status_code,
+        "headers": headers,
+        "body": bytes(response.body),
+        "created_at": func.now(),
+    }
+    # One that counts no longer may be there still.
+    statement = insert(IdempotencyKey).values(row).on_conflict_do_update(index_elements=["caller_id", "key"], set_=row)
+    await replay.session.execute(statement)

@@ -9,10 +9,11 @@ from itertools import pairwise
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
 from app.kit.clock import utc_now
 from app.models import WorkspaceMember
-from app.schedules import clock
+from app.schedules import clock, repository
 from app.schedules.builtin import BUILT_IN
 from app.worker.testing import run_jobs_until_idle
 
@@ -136,14 +137,30 @@ async def test_a_name_is_one_of_its_kind_in_a_workspace(api, client, bob):
     assert (await client.post("/schedules", json=NIGHTLY, headers=bob.headers)).status_code == 201
 
 
+FILL = (
+    "INSERT INTO schedules (id, workspace_id, name, kind, args, interval_seconds)"
+    " SELECT gen_random_uuid(), workspace_id, 'n' || n, kind, args, 60 FROM schedules, generate_series(2, :last) AS n"
+)
+
+
 async def test_a_workspace_has_a_hundred_schedules_at_most(api, rows):
     await make(api)
-    await rows(
-        "INSERT INTO schedules (id, workspace_id, name, kind, args, interval_seconds)"
-        " SELECT gen_random_uuid(), workspace_id, 'n' || n, kind, args, 60 FROM schedules, generate_series(1, 99) AS n"
-    )
+    await rows(FILL, last=100)
     answer = await api.post("/schedules", json={**NIGHTLY, "name": "One more"})
     assert (answer.status_code, answer.json()["code"]) == (409, "too_many_schedules")
+
+
+async def test_two_that_are_made_at_once_do_not_both_become_the_hundredth(api, rows, session, ada):
+    await make(api)
+    await rows(FILL, last=99)
+    assert await repository.count(session, ada.workspace_id) == 99
+    await session.execute(text(FILL.replace("'n' || n", "'other'") + " LIMIT 1"), {"last": 2})
+    answer = asyncio.create_task(api.post("/schedules", json={**NIGHTLY, "name": "One more"}))
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    while not answer.done() and await rows(waiting) == [(0,)]:
+        await asyncio.sleep(0.01)
+    await session.commit()
+    assert (await answer).json()["code"] == "too_many_schedules"
 
 
 async def test_a_repeat_with_one_idempotency_key_makes_one(api, rows):

@@ -55,6 +55,17 @@ async def test_a_repeat_gets_the_first_answer_although_the_resource_has_changed_
     assert (await api.get(path)).json()["name"] == "hut"
 
 
+async def test_after_a_day_the_key_is_free_though_nobody_has_cleaned_up(app, api):
+    for name in ("home", "work", "work"):
+        answer = await api.post("/labels", json={"name": name}, headers=KEY)
+        assert answer.status_code == 201
+        if name == "home":
+            async with app.state.database.transaction() as session:
+                await session.execute(text("UPDATE idempotency_keys SET created_at = now() - interval '25 hours'"))
+    assert is_replayed(answer)
+    assert (await count(app, Label), await count(app, IdempotencyKey)) == (2, 1)
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
