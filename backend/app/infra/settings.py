@@ -205,6 +205,9 @@ class Settings(BaseSettings):
     job_lease_seconds: float = Field(30, gt=0, description="How long an attempt holds its job without a heartbeat.")
     job_heartbeat_seconds: float = Field(10, gt=0, description="Time between two heartbeats of an attempt.")
     job_workspace_limit: int = Field(4, ge=1, description="Jobs of one workspace that run at once.")
+    jobs_per_user: int = Field(
+        200, ge=1, description="Imports, exports and reports, of each, that one person may have until they are pruned."
+    )
     worker_concurrency: int = Field(
         2, ge=1, description="Processes of one worker; the container's memory must do for them."
     )

@@ -1,4 +1,4 @@
-from app.kit.errors import Conflict, NotFound
+from app.kit.errors import Conflict, NotFound, RateLimited
 
 
 class JobEnded(Conflict):
@@ -19,3 +19,7 @@ class JobNotDiscarded(Conflict):
 
 class JobKeyTaken(Conflict):
     code, title = "job_key_taken", "Another job with the same purpose is waiting or running"
+
+
+class TooManyJobs(RateLimited):
+    code, title = "too_many_jobs", "As many jobs of this kind as one person may have are there"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     ARRAY,
@@ -24,8 +24,13 @@ from sqlalchemy import (
 
 from app.infra.statements import Statement
 from app.kit.keyset import Key
-from app.models import Job
+from app.models import Job, User
 from app.web.listing import Listing
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from sqlalchemy.ext.asyncio import AsyncSession
 
 _j = Job.__table__.c
 SHOWN = (
@@ -60,6 +65,16 @@ MINE = Listing("jobs", _LISTED.where(_j.created_by == _OWNER), _KEYS, "-created_
 ALL = Listing(
     "all jobs", _LISTED.where(_OWNED, or_(_WORKSPACE.is_(None), _j.workspace_id == _WORKSPACE)), _KEYS, "-created_at"
 )
+
+ASKED_FOR = select(func.count(), func.min(_j.finished_at)).where(
+    _j.created_by == _OWNER, _j.kind == bindparam("kind"), _j.schedule_id.is_(None)
+)
+"""How many jobs of a kind somebody has, those of schedules aside, and when the first of them ended."""
+
+
+async def lock_owner(session: AsyncSession, user_id: UUID) -> None:
+    """Held against other changes until the transaction ends; not against rows that refer to the user."""
+    await session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
 
 
 def _waiting(then: Any, otherwise: Any) -> Any:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -8,8 +9,9 @@ from sqlalchemy.exc import IntegrityError
 
 from app.files.service import find_file
 from app.jobs import repository
-from app.jobs.errors import JobEnded, JobKeyTaken, JobNotDiscarded, JobNotEnded, JobWithoutResult
+from app.jobs.errors import JobEnded, JobKeyTaken, JobNotDiscarded, JobNotEnded, JobWithoutResult, TooManyJobs
 from app.jobs.schemas import shown
+from app.kit.clock import utc_now
 from app.kit.errors import NotFound
 from app.models.job import FINAL_STATES
 from app.worker.enqueuing import announce
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
     from app.jobs.schemas import AnyJobQuery, JobQuery
     from app.kit.pagination import CursorCodec
     from app.web.listing import Listing
+    from app.worker.kinds import JobArgs
+
+_LIVE_SECONDS = 60
+"""When to ask again where none has ended yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,21 @@ class Result:
 
     value: dict[str, Any]
     file: Mapping[str, Any] | None = None
+
+
+async def check_quota(session: AsyncSession, user_id: UUID, kind: type[JobArgs], limit: int) -> None:
+    """Raises TooManyJobs where somebody has so many jobs of the kind, live or kept, those of schedules aside."""
+    found = await session.execute(repository.ASKED_FOR, {"owner_id": user_id, "kind": kind.kind})
+    count, oldest = found.one()
+    if count >= limit:
+        wait = (oldest + kind.retention - utc_now()).total_seconds() if oldest else _LIVE_SECONDS
+        raise TooManyJobs(f"One person may have {limit} jobs of {kind.kind}", retry_after=math.ceil(wait))
+
+
+async def take_quota(session: AsyncSession, user_id: UUID, kind: type[JobArgs], limit: int) -> None:
+    """As `check_quota`, in the transaction that enqueues the job; others of the same person wait for its end."""
+    await repository.lock_owner(session, user_id)
+    await check_quota(session, user_id, kind, limit)
 
 
 # `owner_id` is whose jobs count; None is an operator, who sees all.

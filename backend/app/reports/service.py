@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from app.jobs.service import take_quota
 from app.kit.clock import utc_now
 from app.kit.errors import InvalidReference
 from app.reports import repository
@@ -30,8 +31,10 @@ STATEMENT_SECONDS = 60.0
 """A statement over a workspace of a million tasks takes a few."""
 
 
-async def order(session: AsyncSession, scope: Scope, user_id: UUID, wanted: ReportIn) -> Job:
-    """Enqueues the report. Raises InvalidReference for what does not exist or is not in the workspace, PeriodInvalid."""
+async def order(session: AsyncSession, scope: Scope, user_id: UUID, wanted: ReportIn, limit: int) -> Job:
+    """Enqueues the report. Raises InvalidReference for what does not exist or is not in the workspace, PeriodInvalid,
+    TooManyJobs.
+    """
     workspace_id = scope.target(wanted.workspace_id, "viewer")
     zone = wanted.time_zone or await repository.zone_of(session, user_id)
     since, until = period(wanted, utc_now().astimezone(ZoneInfo(zone)).date())
@@ -39,6 +42,7 @@ async def order(session: AsyncSession, scope: Scope, user_id: UUID, wanted: Repo
         **wanted.model_dump(exclude={"workspace_id"}) | {"since": since, "until": until, "time_zone": zone}
     )
     _refuse_unknown(await repository.names(session, _chosen(workspace_id, args)), args)
+    await take_quota(session, user_id, ReportArgs, limit)
     return await enqueue(session, args, workspace_id=workspace_id, created_by=user_id)
 
 

@@ -13,6 +13,7 @@ from app.infra.objects import CHUNK
 from app.infra.storage import Storage
 from app.jobs.dependencies import accepted
 from app.jobs.schemas import JobOut
+from app.jobs.service import check_quota, take_quota
 from app.kit.clock import utc_now
 from app.transfer import exports, readers, service
 from app.transfer.errors import InvalidMapping
@@ -21,7 +22,7 @@ from app.transfer.parsing.text import HEAD
 from app.transfer.readers.csv_columns import parse_mapping
 from app.transfer.schemas import ImportForm, WorkspaceExport
 from app.web.routing import Route, no_deadline
-from app.web.session import DatabaseDep, SessionDep, WorkDep
+from app.web.session import DatabaseDep, SessionDep, SettingsDep
 from app.worker import enqueue
 
 router = APIRouter(prefix="/tasks", tags=["import and export"], route_class=Route)
@@ -33,6 +34,7 @@ async def import_tasks(
     request: Request,
     caller: CurrentCaller,
     session: SessionDep,
+    settings: SettingsDep,
     form: Annotated[ImportForm, Form(media_type="multipart/form-data")],
 ) -> Response:
     """Answers with the job; its result counts what came in, and names errors and warnings, of very many the first.
@@ -47,6 +49,7 @@ async def import_tasks(
         if kind != "csv":
             raise InvalidMapping("A mapping is for the format csv only")
         parse_mapping(form.mapping)
+    await check_quota(session, caller.user_id, ImportArgs, settings.jobs_per_user)
     stored = await keep(
         session,
         cast("Storage", request.app.state.storage),
@@ -65,6 +68,8 @@ async def import_tasks(
         dry_run=form.dry_run,
         on_error=form.on_error,
     )
+    # Now for good: nobody was kept waiting while the bytes were stored.
+    await take_quota(session, caller.user_id, ImportArgs, settings.jobs_per_user)
     job = await enqueue(session, args, workspace_id=workspace_id, created_by=caller.user_id)
     stored.job_id = job.id  # pruned with it
     return accepted(job)
@@ -91,10 +96,13 @@ async def export_tasks(
 
 
 @router.post("/export", status_code=202, response_model=JobOut, summary="Export a workspace with its files")
-async def export_workspace(caller: CurrentCaller, body: WorkspaceExport, work: WorkDep) -> Response:
+async def export_workspace(
+    caller: CurrentCaller, body: WorkspaceExport, session: SessionDep, settings: SettingsDep
+) -> Response:
     """A zip file: `tasks.json`, which import takes back, and the attachments under `files/<key of the task>`.
 
     Answers with the job; its result is the file. A file that storage has lost is left out and named.
     """
     workspace_id = caller.scope.target(body.workspace_id, "viewer")
-    return accepted(await enqueue(work, ExportArgs(), workspace_id=workspace_id, created_by=caller.user_id))
+    await take_quota(session, caller.user_id, ExportArgs, settings.jobs_per_user)
+    return accepted(await enqueue(session, ExportArgs(), workspace_id=workspace_id, created_by=caller.user_id))
