@@ -124,6 +124,7 @@ def passing_on(host: str, port: int, tls: SSLContext | None = None) -> Talk:
             await asyncio.gather(_pass(reader, above_writer), _pass(above_reader, writer))
         finally:
             above_writer.close()
+            writer.transport.abort()  # an idle client would not answer the farewell of TLS
 
     return talk
 

@@ -29,7 +29,7 @@ REFUSED = 3
 SECRET_MIN_BYTES = 32
 """256 bits: RFC 7518 3.2 asks for a key as long as the hash of HS256."""
 _EXAMPLES = re.compile("change|example|password|secret", re.IGNORECASE)
-"""In keys that were copied from somewhere; `scripts/production.sh` knows them too."""
+"""In keys that were copied from somewhere; `scripts/lib/checks.sh` knows them too."""
 
 QUEUES = ("urgent", "default", "slow", "email", "images", "reports")
 CHECKS = ("database", "redis", "redis_policy", "celery_workers", "celery_beat", "disk_space", "memory")
