@@ -117,7 +117,8 @@ def settings_page() -> str:
 {_NOTE}
 
 Each is an environment variable; `.env` in the working directory is read too, and the environment wins. `DATABASE_URL`,
-`REDIS_URL` and `SECRET_KEY` are enough. Unsafe values refuse to start where `ENVIRONMENT` is `production`.
+`REDIS_URL` and `SECRET_KEY` are enough, with `ALLOWED_HOSTS` where `ENVIRONMENT` is `production`: there, unsafe values
+refuse to start.
 {groups}"""
 
 
