@@ -7,7 +7,8 @@ usage() {
 usage: scripts/restore.sh [--replace] [NAME]
 
 Puts a backup (the newest without a NAME; scripts/backup.sh list) in place of the database, and its files where they were.
-The service is stopped meanwhile. When it fails, the service stays stopped: what is in the database is told.
+What can be known before is checked while the service runs; then it is stopped until all is back. When it fails after that, the service
+stays stopped: what is in the database is told.
 
   --replace   delete what is in the database now; without it only an empty one is filled
   --help      this text
@@ -27,11 +28,13 @@ cd "$(dirname "$0")/.."
 
 check_engine
 lock
-say "starting the database, stopping everything else"
+[ -n "$(id_of "$(image)")" ] || die "nothing was deployed here yet: scripts/start_production.sh comes first"
 compose up --detach --wait db
+compose run --rm --no-deps -T celery_worker backup restore --check "$@" || die "nothing was changed or stopped"
+say "stopping everything but the database and redis"
 # shellcheck disable=SC2046 # one word for each service
 compose stop $(compose config --services | grep -vx -e db -e redis)
-compose run --rm --no-deps -T celery_worker backup restore "$@" || die "nothing was started again"
+compose run --rm --no-deps -T celery_worker backup restore "$@" || die "nothing was started again; scripts/start_production.sh does it, with what the database has now"
 for container in $(deployed 3); do remove "$container"; done
 compose run --rm --no-deps -T migrate || die "the backup is in place, but the migration failed: nothing was started again"
 say "starting the service"
