@@ -147,7 +147,8 @@ def _environment(url: str) -> dict[str, str]:
         "PGUSER": parts.username,
         "PGPASSWORD": parts.password,
         "PGDATABASE": parts.database,
-        "PGSSLMODE": parts.query.get("sslmode") or parts.query.get("ssl"),
+        # Of its parameters, `sslmode` is PGSSLMODE and so on (PostgreSQL, "Environment Variables").
+        **{f"PG{name.replace('_', '').upper()}": value for name, value in parts.query.items()},
     }
     ours = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     fixed = {"PGCONNECT_TIMEOUT": "10", "PGAPPNAME": "taskapi-backup", "LC_MESSAGES": "C"}

@@ -16,7 +16,9 @@ from app.infra.database import Database
 from app.infra.redis import Redis, RedisUnavailable
 from app.infra.settings import Settings
 from app.infra.statements import Statement
+from app.recovery import programs
 from app.recovery import repository as recovery
+from app.recovery.errors import BackupError
 from app.worker.line import Line
 from tests.servers import certificate, listening, passing_on
 
@@ -55,6 +57,23 @@ async def ask_by_every_door(settings: Settings) -> None:
 @pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
 async def test_every_door_to_postgresql_speaks_tls(settings: Settings, postgres: str, mode: str) -> None:
     await ask_by_every_door(by(settings, f"{postgres}&sslmode={mode}"))
+
+
+async def test_backups_go_by_the_same_tls(settings: Settings, postgres: str) -> None:
+    url = by(settings, f"{postgres}&sslmode=verify-full&ssl_min_protocol_version=TLSv1.2").direct_url
+    async with (
+        recovery.connected(url) as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        snapshot = await connection.fetchval("SELECT pg_export_snapshot()")
+        dump = programs.dump(url, connection.get_server_version().major, snapshot)
+        try:
+            dumped = [piece async for piece in dump]
+        except BackupError as error:
+            if "SSL support is not compiled in" not in str(error):
+                raise
+            pytest.skip("this pg_dump was built without TLS")
+    assert dumped[0].startswith(b"PGDMP")
 
 
 async def test_another_name_than_the_certificates_is_taken_for_verify_ca_only(
