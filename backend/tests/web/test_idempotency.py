@@ -8,7 +8,7 @@ from typing import Annotated
 
 import pytest
 from fastapi import APIRouter, Form
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from app.identity.dependencies import CurrentCaller
 from app.models import IdempotencyKey, Job, Label
