@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from ssl import PROTOCOL_TLS_SERVER, SSLContext
+from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -124,9 +125,16 @@ def passing_on(host: str, port: int, tls: SSLContext | None = None) -> Talk:
             await asyncio.gather(_pass(reader, above_writer), _pass(above_reader, writer))
         finally:
             above_writer.close()
-            writer.transport.abort()  # an idle client would not answer the farewell of TLS
+            with suppress(AttributeError):  # Python 3.11, of one that has ended
+                writer.transport.abort()  # an idle client would not answer the farewell of TLS
 
     return talk
+
+
+def redis_by_tls(url: str, port: int) -> str:
+    """The address of the same Redis, behind what speaks TLS for it on this port of `localhost`."""
+    parts = urlsplit(url)
+    return parts._replace(scheme="rediss", netloc=f"{parts.netloc.rpartition('@')[0]}@localhost:{port}").geturl()
 
 
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -20,7 +20,7 @@ from app.recovery import programs
 from app.recovery import repository as recovery
 from app.recovery.errors import BackupError
 from app.worker.line import Line
-from tests.servers import certificate, listening, passing_on
+from tests.servers import certificate, listening, passing_on, redis_by_tls
 
 ONE = Statement(text("SELECT 1 AS one"))
 
@@ -119,7 +119,7 @@ async def test_redis_is_reached_by_tls(settings: Settings, tmp_path: Path) -> No
     context, trusted = certificate(tmp_path, "localhost")
     server = settings.redis_url.hosts()[0]
     async with listening(passing_on(server["host"] or "", server["port"] or 6379), context) as port:
-        address = f"rediss://localhost:{port}{settings.redis_url.path}"
+        address = redis_by_tls(str(settings.redis_url), port)
         by_tls = settings.model_copy(update={"redis_url": f"{address}?ssl_ca_certs={trusted}", "redis_timeout": 2})
         door = Redis(by_tls)
         assert await door.execute("ECHO", "hello") == b"hello"
