@@ -231,6 +231,14 @@ def test_every_queue_has_exactly_one_class_of_workers(overlay: str, rendered: di
     assert Counter(taken) == Counter(QUEUES)
 
 
+@pytest.mark.parametrize("overlay", ["small", "trial"])
+def test_what_the_pods_are_given_is_safe_enough_to_start(overlay: str) -> None:
+    config = CONFIG | env_file(K8S / "overlays" / overlay / "config.env")
+    secrets = dict.fromkeys(env_file(K8S / "base" / "secrets.env.example"), "a1b2c3d4" * 8)
+    given = {name.lower(): value for name, value in (config | secrets | {"ENVIRONMENT": "production"}).items()}
+    assert Settings(_env_file=None, **given).problems() == []
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_a_worker_has_the_memory_that_its_processes_may_take(overlay: str, rendered: dict[str, list[Manifest]]) -> None:
     for name, pod in pods(rendered[overlay]).items():
