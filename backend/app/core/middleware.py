@@ -5,7 +5,6 @@ It runs on every request, so it is plain ASGI and looks at each header once (doc
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from typing import TYPE_CHECKING
@@ -52,8 +51,6 @@ PROBES = frozenset({"/health", "/health/live", "/health/ready", "/health/startup
 """Asked by address, and at any time: neither the host nor the phase of the process matters."""
 _BY_ADDRESS = PROBES | {"/metrics", "/health/detailed"}
 """Of each process by itself, which has no name."""
-_BEGUN_AT_ONCE = 16
-"""So many requests begin before the loop looks at its sockets again: a crowd that arrives in one moment holds up no probe."""
 _ONCE = (b"host", b"authorization", b"content-type", b"content-length", b"content-encoding", b"x-request-id")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,128}")
 _TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
@@ -95,7 +92,6 @@ class HttpMiddleware:
         self._max_open = settings.max_connections
         self._patience = settings.database_deadline
         self._open = 0
-        self._begun = 0
         metrics.gauge("taskapi_http_requests_open", "Requests being served.", lambda: self._open)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,8 +108,9 @@ class HttpMiddleware:
         exchange = _Exchange(receive, send, self._extra_headers(scope, request_id), head=method == "HEAD")
         self._open += 1
         try:
-            if scope["path"] not in PROBES:
-                await self._turn(scope["path"])
+            if self._lifecycle.phase == "starting" and not scope["path"].startswith("/health"):
+                # A proxy without checks of its own sends requests as soon as the port is open: better late than refused.
+                await self._lifecycle.settled_within(self._patience)
             refusal = self._refusal(scope, headers)
             if refusal is None:
                 if b"content-length" in headers or b"transfer-encoding" in headers:
@@ -142,19 +139,6 @@ class HttpMiddleware:
             if tracing.is_on():
                 _trace(scope, method, exchange.status or CLIENT_CLOSED_REQUEST, seconds, ids=bound, parent=parent)
             logging.unbind(token)
-
-    async def _turn(self, path: str) -> None:
-        while self._begun >= _BEGUN_AT_ONCE:  # noqa: ASYNC110  for the loop to go round, which is no event
-            await asyncio.sleep(0)
-        if not self._begun:
-            asyncio.get_running_loop().call_soon(self._next_turn)
-        self._begun += 1
-        if self._lifecycle.phase == "starting" and not path.startswith("/health"):
-            # A proxy without checks of its own sends requests as soon as the port is open: better late than refused.
-            await self._lifecycle.settled_within(self._patience)
-
-    def _next_turn(self) -> None:
-        self._begun = 0
 
     def _extra_headers(self, scope: Scope, request_id: str) -> list[tuple[bytes, bytes]]:
         extra = [(b"x-request-id", request_id.encode())]
