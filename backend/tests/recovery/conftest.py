@@ -86,3 +86,21 @@ async def execute(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(database_url)
     yield connection
     await connection.close()
+
+
+def paths(folder: Path, pattern: str) -> list[Path]:
+    return sorted(path for path in folder.glob(f"backups/{pattern}") if path.is_file())
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    assert settings.backup_key is not None
+    return {
+        "DATABASE_URL": str(settings.database_url).replace("+asyncpg", ""),
+        "STORAGE_DIR": settings.storage_dir,
+        "BACKUP_URL": str(settings.backup_url),
+        "BACKUP_KEY": settings.backup_key.get_secret_value(),
+    }
+
+
+async def untold(*_: object) -> None:
+    return
